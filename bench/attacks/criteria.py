@@ -1,0 +1,123 @@
+"""What counts as adversarial, and how far a model's output is from it.
+
+Here belong criteria that Foolbox lacks and what every attack asks of a criterion: the criterion of
+some of its rows, and a margin to minimise. Attacks and anything about data or configuration do not.
+"""
+
+from typing import Any, TypeVar
+
+import eagerpy as ep
+import numpy as np
+from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
+
+T = TypeVar("T")
+
+
+class TopKMisclassification(Criterion):
+    """Adversarial where the true label is not among the ``k`` largest outputs.
+
+    A tie counts as being among them, so ``k=1`` is stricter than Foolbox's ``Misclassification``
+    where two outputs are equal. It is deliberately not a subclass of ``Misclassification``: attacks
+    that know only that one (C&W, EAD) would stop at the first wrong class instead of refusing.
+
+    Args:
+        labels: True classes, integers of shape ``(batch,)``.
+        k: How many of the largest outputs must all be wrong, at least 1.
+
+    Raises:
+        ValueError: if ``k`` is less than 1, or when called with no more than ``k`` classes.
+
+    Source: "Dropout in Testing Phase Makes Adversarial Samples Generation Difficult", section 4.1
+    (k = 3); Foolbox 0.8 called the same thing ``TopKMisclassification``.
+    """
+
+    def __init__(self, labels: Any, k: int):
+        super().__init__()
+        if k < 1:
+            raise ValueError(f"expected k to be at least 1, got {k}")
+        self.labels: ep.Tensor = ep.astensor(labels)
+        self.k = k
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.labels!r}, k={self.k})"
+
+    def __call__(self, perturbed: T, outputs: T) -> T:
+        outputs_, restore_type = ep.astensor_(outputs)
+        del perturbed, outputs
+        classes = outputs_.shape[-1]
+        if classes <= self.k:
+            raise ValueError(f"expected k to be less than the {classes} classes, got {self.k}")
+        assert outputs_.shape[:-1] == self.labels.shape
+        true_outputs = outputs_[range(len(outputs_)), self.labels].expand_dims(axis=-1)
+        larger = (outputs_ > true_outputs).sum(axis=-1)
+        return restore_type(larger >= self.k)
+
+
+def take(criterion: Criterion, rows: np.ndarray) -> Criterion:
+    """The same criterion for some rows of its batch.
+
+    Args:
+        criterion: One of the three criteria known here.
+        rows: Integer indices into the batch, shape ``(m,)``.
+
+    Raises:
+        ValueError: if the criterion is of another kind (a subclass included, since its rows may hold more).
+    """
+    if type(criterion) is Misclassification:
+        return Misclassification(criterion.labels[rows])
+    if type(criterion) is TargetedMisclassification:
+        return TargetedMisclassification(criterion.target_classes[rows])
+    if type(criterion) is TopKMisclassification:
+        return TopKMisclassification(criterion.labels[rows], criterion.k)
+    raise unsupported(criterion)
+
+
+def check_rows(criterion: Criterion, n: int) -> None:
+    """Raises ValueError unless the criterion is one of the three known here and holds ``n`` rows."""
+    if type(criterion) is TargetedMisclassification:
+        name, classes = "target_classes", criterion.target_classes
+    elif type(criterion) in (Misclassification, TopKMisclassification):
+        name, classes = "labels", criterion.labels  # type: ignore[attr-defined]
+    else:
+        raise unsupported(criterion)
+    if classes.shape != (n,):
+        raise ValueError(f"expected {name} to have shape ({n},), got {classes.shape}")
+
+
+def unsupported(criterion: Criterion) -> ValueError:
+    """The error of an attack that can't serve a criterion, in Foolbox's words."""
+    return ValueError(f"unsupported criterion {type(criterion).__name__}")
+
+
+def margin(criterion: Criterion, outputs: ep.Tensor) -> ep.Tensor:
+    """How far each row is from being adversarial: negative where it is, differentiable elsewhere.
+
+    Untargeted: the true output less the largest other one. Targeted: the largest other output less
+    the target's. Top k: the true output less the k-th largest other one. The three are f_6 of
+    Carlini and Wagner (2017, section V-A) and its extension to k classes.
+
+    Args:
+        criterion: One of the three criteria known here.
+        outputs: Logits, shape ``(batch, classes)``.
+
+    Returns:
+        Margins in the unit of the logits, shape ``(batch,)``.
+    """
+    rows = range(len(outputs))
+    if isinstance(criterion, TargetedMisclassification):
+        own = outputs[rows, criterion.target_classes]
+        return best_other(outputs, criterion.target_classes) - own
+    if isinstance(criterion, Misclassification):
+        return outputs[rows, criterion.labels] - best_other(outputs, criterion.labels)
+    if isinstance(criterion, TopKMisclassification):
+        own = outputs[rows, criterion.labels]
+        return own - best_other(outputs, criterion.labels, criterion.k)
+    raise unsupported(criterion)
+
+
+def best_other(outputs: ep.Tensor, classes: ep.Tensor, k: int = 1) -> ep.Tensor:
+    """The ``k``-th largest output that is not the one of ``classes``, shape ``(batch,)``."""
+    others = outputs - ep.onehot_like(outputs, classes, value=ep.inf)
+    if k == 1:
+        return others.max(axis=-1)
+    return others.sort(axis=-1)[:, -k]
