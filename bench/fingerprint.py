@@ -1,0 +1,80 @@
+"""Short names for exactly what was computed: hashes of settings, source code and versions; derived seeds.
+
+Here belongs what makes a key change when a result could. What is stored under a key does not.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+VERSIONED = ("torch", "foolbox", "eagerpy", "numpy")
+"""Packages whose version can change a result, and so stands for their source."""
+
+
+def versions() -> dict[str, str]:
+    """The installed version of every package that can change a result."""
+    return {name: version(name) for name in VERSIONED}
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-able value, the same whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """A seed of 63 bits for one purpose, so that no two purposes share their draws."""
+    return int(hashlib.sha256(f"{seed} {purpose}".encode()).hexdigest()[:16], 16) >> 1
+
+
+def code(*objects: Any) -> str:
+    """SHA-256 of the source that classes, functions or modules are made of.
+
+    That is their own modules and every module of the same top-level package that these import,
+    wherever in the module they do. Comments, docstrings and layout are left out, so that an edit
+    of words loses no result.
+    """
+    pending = [o.__name__ if inspect.ismodule(o) else o.__module__ for o in objects]
+    sources: dict[str, str] = {}
+    while pending:
+        name = pending.pop()
+        if name in sources or name.partition(".")[0] in VERSIONED:
+            continue
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            continue
+        tree = ast.parse(Path(spec.origin).read_bytes())
+        package = name if spec.submodule_search_locations else name.rpartition(".")[0]
+        pending += [i for i in _imports(tree, package) if i.partition(".")[0] == name.partition(".")[0]]
+        sources[name] = _meaning(tree)
+    return digest(sources)
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield base
+            for alias in node.names:
+                # "from package import name" may mean a module; a name that isn't one has no spec
+                with contextlib.suppress(ModuleNotFoundError):
+                    if importlib.util.find_spec(f"{base}.{alias.name}"):
+                        yield f"{base}.{alias.name}"
+
+
+def _meaning(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # a bare string is a docstring, or a comment in another form
+            kept = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)

@@ -1,0 +1,67 @@
+"""The papers' networks, each with named sites at which a scheme may act.
+
+Here belong architectures and where their sites are. What happens at a site is a scheme's business,
+fitting the weights is training's.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Operation = Callable[[Tensor, float, torch.Generator], Tensor]
+"""What a scheme does at a site: called with activations (batch, ...), the rate and a generator."""
+
+
+class Site(nn.Module):
+    """A named place in a network where a scheme may act; without a scheme it does nothing.
+
+    It holds its own switch, rate and generator, and never looks at ``self.training``: many attacks
+    call ``eval()`` first, which would silently switch off a defence made of ``nn.Dropout``.
+
+    Args:
+        name: The name by which schemes reach it; several sites may share one.
+    """
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+        self.operation: Operation | None = None
+        self.rate = 0.0
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.operation is None or self.generator is None:
+            return x
+        return self.operation(x, self.rate, self.generator)
+
+
+class TwoConv(nn.Module):
+    """The network of "Dropout in Testing Phase" (its Fig. 1): two convolution blocks, one hidden layer.
+
+    5x5x32 and 5x5x64 convolutions, each with ReLU and 2x2 max-pooling, 1024 fully connected units
+    with ReLU, one output a class. Convolutions keep the size (28x28 ends in 7x7x64, as the paper
+    says). Sites: ``input``, ``feature`` (after each convolution block), ``fc`` (after the 1024 ReLU).
+
+    Args:
+        shape: (channels, height, width) of an image; height and width at least 4.
+        classes: How many outputs.
+    """
+
+    sites = ("input", "feature", "fc")
+
+    def __init__(self, shape: tuple[int, int, int], classes: int):
+        super().__init__()
+        channels, height, width = shape
+        self.layers = nn.Sequential(
+            Site("input"),
+            *(nn.Conv2d(channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), Site("feature")),
+            *(nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), Site("feature")),
+            nn.Flatten(),
+            *(nn.Linear(64 * (height // 4) * (width // 4), 1024), nn.ReLU(), Site("fc")),
+            nn.Linear(1024, classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, *shape)."""
+        return self.layers(x)
