@@ -104,7 +104,9 @@ def load(
 def _check(name: str, array: np.ndarray) -> None:
     dimensions = 4 if name.startswith("x") else 1
     if array.ndim != dimensions or not len(array):
-        raise DataError(f"{name}: expected a filled array of {dimensions} dimensions, got shape {array.shape}")
+        raise DataError(
+            f"{name}: expected a filled array of {dimensions} dimensions, got shape {array.shape}"
+        )
     if name.startswith("y"):
         if not np.issubdtype(array.dtype, np.integer) or array.min() < 0:
             raise DataError(f"{name}: expected classes as integers from 0, got {array.dtype}")
@@ -214,10 +216,13 @@ def _read_idx(path: Path, dimensions: int, sha256: str | None) -> np.ndarray:
     shape = np.frombuffer(data, ">u4", count=dimensions, offset=4).tolist()
     if len(data) != header + math.prod(shape):
         raise DataError(
-            f"{path}: {len(data)} bytes, but its header promises {header + math.prod(shape)}: truncated or damaged"
+            f"{path}: {len(data)} bytes, but its header promises {header + math.prod(shape)}: "
+            "truncated or damaged"
         )
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path}: content differs from the published file (SHA-256); delete it to fetch it again")
+        raise DataError(
+            f"{path}: content differs from the published file (SHA-256); delete it to fetch it again"
+        )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
@@ -289,5 +294,5 @@ def _fetch(folder: Path, name: str, urls: Sequence[str], md5: str | None, unpack
             )
             return folder / name
         except (requests.RequestException, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-    raise DataError(f"{folder / name}: missing, and {url} did not serve it ({reason[:160]}); {SET_DATA_DIR}")
+            reason = type(error).__name__
+    raise DataError(f"{folder / name}: missing, and {url} did not serve it ({reason}); {SET_DATA_DIR}")

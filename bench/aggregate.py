@@ -1,0 +1,216 @@
+"""From records to tables: the manifest of a sweep, its tidy CSV, the table on the terminal.
+
+Here belongs everything that reads many records, short of drawing (``figures``). Nothing here runs an
+attack. By itself: ``python -m bench.aggregate outputs/sweep`` writes a sweep's tables and figures
+again, from whatever of it is done.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.cell import IDENTITY, names
+from bench.records import MISSING, NOT_APPLICABLE, OK, Store, write_text
+
+COLUMNS = {
+    "dataset": "the data: a file in conf/dataset, or its name",
+    "model": "the network: a file in conf/model",
+    "scheme": "what is random at test time: a file in conf/scheme",
+    "attack": "the attack: a file in conf/attack",
+    "criterion": "what counts as adversarial: a file in conf/criterion",
+    "train_rate": "rate at the scheme's sites in training; empty: the model's own rates",
+    "test_rate": "rate at the scheme's sites at test time; empty: the scheme's own rates",
+    "seed": "seed of targets, attack and evaluation",
+    "status": "ok, not_applicable (the attack can't serve the criterion), failed, or missing (not run yet)",
+    "reason": "why the status is not ok",
+    "images": "images attacked: the first test images that the network gets right without a scheme",
+    "fresh_draws": "passes of each adversarial image on fresh draws (1 where nothing is random)",
+    "clean_accuracy_no_scheme_pct": "accuracy on the whole test set without the scheme, %",
+    "clean_accuracy_pct": "accuracy on the whole test set under the scheme, %; _low and _high: 95 % interval",
+    "claimed_success_pct": "images for which the attack claims success, on the draws that it saw, %",
+    "fresh_success_pct": "fresh draws on which the criterion holds, over all attacked images, %",
+    "fresh_accuracy_pct": "fresh draws on which the true label is output, over all attacked images, %",
+    "mad_255_mean": "mean absolute difference a value on the 0-255 scale, mean over the claimed successes",
+    "l0_mean_values": "values (pixels x channels) changed, mean over the claimed successes",
+    "l1_mean": "L1 norm of the perturbation, values in [0, 1], mean over the claimed successes",
+    "l2_mean": "L2 norm of the perturbation, values in [0, 1], mean over the claimed successes",
+    "linf_mean": "Linf norm of the perturbation, values in [0, 1], mean over the claimed successes",
+    "l2_median": "the median of the same L2 norms; the other distances have theirs too",
+    "forward_passes_per_image": "images passed forward by the attack, for each attacked image",
+    "backward_passes_per_image": "images passed backward by the attack, for each attacked image",
+    "attack_seconds": "wall time of the attack on all images, s",
+    "total_seconds": "wall time of the cell, training included where it was this cell that trained, s",
+    "key": "the record: store/records/<key>.json; its samples: store/samples/<key>.safetensors",
+}
+"""Every column of ``results.csv`` and what it means; a swept setting adds one of its own name."""
+
+SETTLED = (OK, NOT_APPLICABLE)
+
+
+def write_manifest(results: Path, store: Store, cells: Sequence[Mapping[str, Any]]) -> None:
+    """Writes down which cells a sweep is made of, in their order, so that a missing one is seen.
+
+    Args:
+        results: The sweep's folder.
+        store: Where the records are.
+        cells: For each cell its ``key`` and its ``config``.
+    """
+    where = os.path.relpath(store.folder, results)
+    write_text(results / "cells.json", json.dumps({"store": where, "cells": list(cells)}, indent=1) + "\n")
+
+
+def write(results: Path) -> bool:
+    """Writes ``results.csv`` and the heatmaps of a sweep, and prints its table.
+
+    Args:
+        results: The sweep's folder, with its manifest.
+
+    Returns:
+        Whether every cell is done or can't be.
+    """
+    from bench import figures
+
+    frame = table(results)
+    write_text(results / "results.csv", frame.to_csv(index=False))
+    pictures = figures.heatmaps(frame, results)
+    print(terminal(frame))
+    for path in (results / "results.csv", *pictures):
+        print(path)
+    return bool(frame["status"].isin(SETTLED).all())
+
+
+def table(results: Path) -> pd.DataFrame:
+    """One row a cell, in the sweep's order: ``COLUMNS``, and a column for each other swept setting."""
+    manifest = json.loads((results / "cells.json").read_text())
+    store = Store(results / manifest["store"])
+    rows = []
+    for entry in manifest["cells"]:
+        record = store.read(entry["key"]) or {
+            "key": entry["key"],
+            "status": MISSING,
+            "config": entry["config"],
+        }
+        if record["status"] == MISSING:
+            record["cell"] = names(entry["config"])
+            record["reason"] = "not run yet"
+        rows.append(record)
+    return frame_of(rows)
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Records as a tidy table."""
+    flat = [_row(record) for record in rows]
+    swept = _swept([record["config"] for record in rows])
+    for row, record in zip(flat, rows, strict=True):
+        row.update({key: value for key, value in _flatten(record["config"]) if key in swept})
+    columns = [*COLUMNS]
+    columns[len(IDENTITY) : len(IDENTITY)] = swept
+    frame = pd.DataFrame(flat)
+    rest = [c for c in frame.columns if c not in columns]
+    for column in rest:
+        # an interval's bounds and the medians stand beside the figure that they belong to
+        stem = column.removesuffix("_low").removesuffix("_high").replace("_median", "_mean")
+        at = max(i for i, c in enumerate(columns) if c == stem or c.startswith(f"{stem}_"))
+        columns.insert(at + 1, column)
+    return frame.reindex(columns=columns)
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    row = {**record["cell"], "status": record["status"], "reason": record.get("reason"), "key": record["key"]}
+    row["total_seconds"] = record.get("seconds", {}).get("total")
+    if record["status"] != OK:
+        return row
+    metrics = record["metrics"]
+    row["images"] = record["images"]["count"]
+    row["fresh_draws"] = metrics["fresh_draws"]
+    row["clean_accuracy_no_scheme_pct"] = 100 * metrics["clean_accuracy_no_scheme"]["mean"]
+    for name in ("clean_accuracy", "claimed_success", "fresh_success", "fresh_accuracy"):
+        for key, value in metrics[name].items():
+            row[f"{name}_pct" + ("" if key == "mean" else f"_{key}")] = 100 * value
+    for name, values in metrics["distance"].items():
+        for key, value in (values or {}).items():
+            row[f"{name}_{key}" + ("_values" if name == "l0" else "")] = value
+    for name in ("forward_passes_per_image", "backward_passes_per_image"):
+        row[name] = metrics[name]
+    row["attack_seconds"] = record["seconds"]["attack"]
+    return row
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value if not isinstance(value, list | Mapping) else json.dumps(value)
+
+
+def _swept(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings that differ between cells of the same name."""
+    seen: dict[str, dict[str, Any]] = {}
+    swept: dict[str, None] = {}
+    for config in configs:
+        flat = dict(_flatten(config))
+        first = seen.setdefault(json.dumps(names(config)), flat)
+        swept.update(dict.fromkeys(key for key in {**first, **flat} if first.get(key) != flat.get(key)))
+    return sorted(swept)
+
+
+def terminal(frame: pd.DataFrame) -> str:
+    """The table as a person reads it: the columns that vary, and the figures that matter most."""
+    shown = [c for c in frame.columns[: frame.columns.get_loc("status")] if len(frame[c].unique()) > 1]
+    shown = shown or ["scheme", "attack"]
+    figures = {
+        "status": "status",
+        "clean_accuracy_pct": "clean %",
+        "claimed_success_pct": "claimed %",
+        "fresh_success_pct": "success %",
+        "fresh_accuracy_pct": "accuracy %",
+        "mad_255_mean": "MAD (0-255)",
+        "l2_mean": "L2",
+        "forward_passes_per_image": "forward",
+        "backward_passes_per_image": "backward",
+        "attack_seconds": "attack s",
+    }
+    short = frame[shown + list(figures)].rename(columns=figures)
+    text = short.to_string(
+        index=False, float_format=lambda v: f"{v:.2f}" if v < 10 else f"{v:.1f}", na_rep="-"
+    )
+    same = [f"{c}={frame[c].iloc[0]}" for c in IDENTITY if c not in shown and pd.notna(frame[c].iloc[0])]
+    reasons = frame.loc[frame["status"] != OK, ["reason"]].dropna()["reason"].unique()
+    return "\n".join([", ".join(same), text, *(f"  {reason}" for reason in reasons)])
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """One line on one cell."""
+    name = " ".join(f"{key}={value}" for key, value in record["cell"].items() if value is not None)
+    if record["status"] != OK:
+        return f"{name}: {record['status']}: {record['reason']}"
+    metrics = record["metrics"]
+    return (
+        f"{name}: claimed {100 * metrics['claimed_success']['mean']:.0f} %, "
+        f"on fresh draws success {100 * metrics['fresh_success']['mean']:.0f} %, "
+        f"accuracy {100 * metrics['fresh_accuracy']['mean']:.0f} %, "
+        f"{record['seconds']['total']:.1f} s"
+    )
+
+
+def main() -> None:
+    """The command of the module's docstring; exit status 0 if the sweep is whole, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.aggregate", description="Write a sweep's tables and figures again."
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
+    folders = parser.parse_args().results
+    for folder in folders:
+        if not (folder / "cells.json").exists():
+            parser.error(f"{folder}: no sweep was started there (it has no cells.json)")
+    raise SystemExit(0 if all([write(folder) for folder in folders]) else 1)
+
+
+if __name__ == "__main__":
+    main()

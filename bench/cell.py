@@ -1,0 +1,420 @@
+"""One cell of the matrix, from its settings to its record: the one walk down the corridor.
+
+Here belongs the order of things, and what a record says. How each step is done belongs to the rooms
+it walks through; Hydra, sweeps and tables are not known here.
+"""
+
+import dataclasses
+import hashlib
+import platform
+import random
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from foolbox.models import PyTorchModel
+from torch import nn
+from tqdm import tqdm
+
+from bench import config as settings
+from bench import datasets, evaluation, fingerprint, records, schemes, training
+from bench.config import Config, ConfigError, NotApplicable
+from bench.datasets import Dataset
+from bench.records import Store
+
+IDENTITY = ("dataset", "model", "scheme", "attack", "criterion", "train_rate", "test_rate", "seed")
+"""What names a cell to a person."""
+
+NO_RESULT = ("data_dir", "output_dir", "name", "trusted_modules")
+"""Settings that can't change a result, and so are not part of a key."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A checked cell, ready to run.
+
+    Attributes:
+        config: Its settings.
+        dataset: Its data.
+        training: How its network is trained.
+        rates: Operation and rate at test time, by site.
+        attack: The attack, made.
+        device: Where it runs.
+        key: Its name in the store: a hash of everything that can change its result.
+    """
+
+    config: Config
+    dataset: Dataset
+    training: training.Plan
+    rates: Mapping[str, tuple[schemes.Operation, float]]
+    attack: Any
+    device: torch.device
+    key: str
+
+    @property
+    def store(self) -> Store:
+        """Where its results are kept."""
+        return store(self.config)
+
+
+def store(config: Config) -> Store:
+    """The store that a configuration names."""
+    return Store(Path(config.output_dir) / "store")
+
+
+def names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What names a cell to a person: the chosen files' names, the rates and the seed."""
+    return {n: config[n]["name"] if isinstance(config[n], Mapping) else config[n] for n in IDENTITY}
+
+
+def prepare(config: Config) -> Cell:
+    """Checks a cell's settings and its data, without training or attacking anything.
+
+    Raises:
+        NotApplicable: for an attack that can't serve the criterion, or a rate with no site to set.
+        ConfigError: for a setting that can't be used, or data that is missing or damaged.
+    """
+    trusted = config.trusted_modules
+    device = _device(config.device)
+    data = _dataset(config)
+    network = settings.find("model", config.model._target_, trusted)
+    settings.check_options("model", network, config.model.options, given=("shape", "classes"))
+    known = getattr(network, "sites", ())
+    settings.check_sites("model.train_rates", config.model.train_rates, known, config.model.name)
+    settings.check_sites("scheme.sites", config.scheme.sites, known, config.model.name)
+    operation = settings.make(
+        "scheme.operation", config.scheme.operation._target_, config.scheme.operation.options, trusted
+    )
+    for key in ("train_rate", "test_rate"):
+        if getattr(config, key) is not None and not config.scheme.sites:
+            raise NotApplicable(f"{key}: scheme {config.scheme.name} has no site to set a rate at; use null")
+    if config.samples > len(data.x_test):
+        raise ConfigError(
+            f"samples: {config.dataset.name} has {len(data.x_test)} test images, got {config.samples}"
+        )
+    if config.criterion.k is not None and config.criterion.k >= data.classes:
+        raise ConfigError(
+            f"criterion.k: expected less than the {data.classes} classes, got {config.criterion.k}"
+        )
+
+    plan = _plan(config, data, network, operation, device)
+    rates = {
+        site: (operation, rate if config.test_rate is None else config.test_rate)
+        for site, rate in config.scheme.sites.items()
+    }
+    attack = settings.make("attack", config.attack._target_, config.attack.options, trusted)
+    _check_criterion(config, attack)
+
+    decides = dataclasses.asdict(config)
+    for name in NO_RESULT:
+        del decides[name]
+    key = fingerprint.digest(
+        {
+            "config": decides,
+            "checkpoint": plan.key,
+            "data": data.fingerprint,
+            "device": device.type,
+            "versions": fingerprint.versions(),
+            "code": fingerprint.code(prepare, operation.__class__, attack.__class__),
+        }
+    )[:16]
+    return Cell(config, data, plan, rates, attack, device, key)
+
+
+def run(cell: Cell) -> dict[str, Any]:
+    """The cell's record: from the store, or computed now and kept.
+
+    An error on the way becomes a record with status ``failed``, which is computed again next time.
+
+    Returns:
+        The record, as JSON-able values.
+    """
+    with cell.store.lock(cell.key):
+        record = cell.store.done(cell.key)
+        if record is not None:
+            return record
+        start = time.perf_counter()
+        samples = None
+        try:
+            measured, samples = _walk(cell)
+            record = {**_header(cell.config, records.OK, cell.key), **measured}
+        except Exception as error:
+            record = {
+                **_header(cell.config, records.FAILED, cell.key),
+                "reason": " ".join(f"{type(error).__name__}: {error}".split()),
+                "traceback": traceback.format_exc(),
+            }
+        record["seconds"] = {"total": time.perf_counter() - start, **record.get("seconds", {})}
+        cell.store.write(cell.key, record, samples)
+    return record
+
+
+def not_applicable(config: Config, reason: str) -> dict[str, Any]:
+    """The record of a cell that can't be, kept like any other so that its hole in a table is explained."""
+    key = fingerprint.digest({"not applicable": dataclasses.asdict(config)})[:16]
+    record = {**_header(config, records.NOT_APPLICABLE, key), "reason": reason}
+    store(config).write(key, record, None)
+    return record
+
+
+def _header(config: Config, status: str, key: str) -> dict[str, Any]:
+    return {
+        "key": key,
+        "status": status,
+        "cell": names(dataclasses.asdict(config)),
+        "config": dataclasses.asdict(config),
+        "versions": {**fingerprint.versions(), "python": platform.python_version()},
+        "git_revision": records.git_revision(),
+    }
+
+
+def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    config, data, device = cell.config, cell.dataset, cell.device
+    torch.set_num_threads(config.threads)
+    network = _trained(cell)
+    model = network.model
+    everything = torch.from_numpy(data.x_test).to(device)
+    truth = torch.from_numpy(data.y_test).to(device)
+
+    # without a scheme: which images are worth attacking
+    schemes.install(model, {}, _generator(cell, "none"))
+    right = evaluation.correct(model, everything, truth, config.batch_size)
+    chosen = np.flatnonzero(right)[: config.samples]
+    if not len(chosen):
+        raise RuntimeError("the network gets no test image right")
+
+    random_scheme = schemes.is_random(cell.rates)
+    schemes.install(model, cell.rates, _generator(cell, "clean"))
+    evaluation.check_randomness(model, everything[:100], random_scheme, config.scheme.name)
+    right_with_scheme = evaluation.correct(model, everything, truth, config.batch_size)
+
+    images, labels = everything[chosen], truth[chosen]
+    target_seed = fingerprint.derive_seed(config.seed, "targets")
+    targets = torch.from_numpy(evaluation.random_targets(data.y_test, data.classes, target_seed)).to(device)[
+        chosen
+    ]
+    attacked = _attack(cell, model, images, labels, targets)
+
+    draws = config.evaluation.draws if random_scheme else 1
+    schemes.install(model, cell.rates, _generator(cell, "evaluation"))
+    goal = evaluation.criterion(config.criterion.kind, labels, targets, config.criterion.k)
+    fresh = evaluation.fresh_draws(model, attacked.images, goal, labels, draws, config.batch_size)
+    schemes.install(model, {}, _generator(cell, "none"))
+
+    originals, perturbed = images.cpu().numpy(), attacked.images.cpu().numpy()
+    claimed = attacked.claimed
+    moved = {name: values[claimed] for name, values in evaluation.distances(originals, perturbed).items()}
+    count = len(chosen)
+    measured = {
+        "device": _device_name(device),
+        "seeds": {
+            name: fingerprint.derive_seed(config.seed, name)
+            for name in ("targets", "attack", "clean", "evaluation")
+        },
+        "data_fingerprint": data.fingerprint,
+        "checkpoint": {"key": network.key, "sha256": network.sha256},
+        "train_rates": {site: rate for site, (_, rate) in cell.training.rates.items()},
+        "test_rates": {site: rate for site, (_, rate) in cell.rates.items()},
+        "images": {
+            "count": count,
+            "indices": chosen.tolist(),
+            "sha256": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in originals],
+        },
+        "samples": {
+            "file": str(cell.store.samples_path(cell.key).relative_to(cell.store.folder)),
+            "sha256": hashlib.sha256(perturbed.tobytes()).hexdigest(),
+        },
+        "metrics": {
+            "clean_accuracy_no_scheme": evaluation.estimate(right.astype(float))._asdict(),
+            "clean_accuracy": evaluation.estimate(right_with_scheme.astype(float))._asdict(),
+            "claimed_success": evaluation.estimate(claimed.astype(float))._asdict(),
+            "fresh_success": evaluation.estimate(fresh.success)._asdict(),
+            "fresh_accuracy": evaluation.estimate(fresh.accuracy)._asdict(),
+            "fresh_draws": draws,
+            "given_up": attacked.given_up,
+            "distance": {
+                name: {"mean": float(np.mean(v)), "median": float(np.median(v))} if len(v) else None
+                for name, v in moved.items()
+            },
+            "forward_passes_per_image": attacked.passes.forward / count,
+            "backward_passes_per_image": attacked.passes.backward / count,
+        },
+        "seconds": {"attack": attacked.seconds, "training": network.seconds},
+    }
+    samples = {
+        "perturbed": perturbed,
+        "indices": chosen.astype(np.int64),
+        "labels": data.y_test[chosen],
+        "targets": targets.cpu().numpy(),
+        "claimed": claimed,
+        "fresh_success": fresh.success,
+        "fresh_accuracy": fresh.accuracy,
+    }
+    return measured, samples
+
+
+@dataclass(frozen=True)
+class _Attacked:
+    images: torch.Tensor
+    claimed: np.ndarray
+    given_up: int
+    passes: evaluation.Passes
+    seconds: float
+
+
+def _attack(
+    cell: Cell, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor
+) -> _Attacked:
+    config = cell.config
+    generator = _generator(cell, "attack")
+    schemes.install(model, cell.rates, generator)
+    # Foolbox's own attacks draw from the global generators
+    seed = fingerprint.derive_seed(config.seed, "attack")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+    victim = PyTorchModel(model, bounds=(0, 1), device=cell.device)
+    perturbed, claimed = [], []
+    start = time.perf_counter()
+    with evaluation.counted(model) as passes:
+        rows = torch.arange(len(images), device=cell.device).split(config.batch_size)
+        for batch in tqdm(rows, desc=config.attack.name, unit="batch", disable=None, leave=False):
+            goal = evaluation.criterion(
+                config.criterion.kind, labels[batch], targets[batch], config.criterion.k
+            )
+            _, clipped, success = cell.attack(victim, images[batch], goal, epsilons=config.attack.epsilon)
+            perturbed.append(clipped.detach())
+            claimed.append(success)
+    seconds = time.perf_counter() - start
+    result, success = torch.cat(perturbed), torch.cat(claimed)
+    if result.shape != images.shape:
+        raise RuntimeError(f"attack {config.attack.name} returned shape {tuple(result.shape)}")
+    # Foolbox's C&W and EAD hand back an image of zeros for a row that they fail on, and sometimes
+    # call it a success; an attack that diverged hands back NaN. Neither is an adversarial sample.
+    flat = result.flatten(1)
+    given_up = ((flat == 0).all(1) & (images.flatten(1) != 0).any(1)) | ~flat.isfinite().all(1)
+    result = torch.where(given_up.view(-1, 1, 1, 1), images, result)
+    if result.min() < 0 or result.max() > 1:
+        raise RuntimeError(
+            f"attack {config.attack.name} left the bounds [0, 1]: "
+            f"{result.min().item()} to {result.max().item()}"
+        )
+    return _Attacked(result, (success & ~given_up).cpu().numpy(), int(given_up.sum()), passes, seconds)
+
+
+class _Reached(Exception):
+    """The attack let the criterion in."""
+
+
+def _check_criterion(config: Config, attack: Any) -> None:
+    """Lets the attack see the criterion and refuse it, without a pass through any network."""
+    kind = config.criterion.kind
+    if config.attack.criteria is not None and kind not in config.attack.criteria:
+        raise NotApplicable(
+            f"criterion: attack {config.attack.name} can't serve {kind}; "
+            f"allowed: {', '.join(config.attack.criteria)}"
+        )
+
+    class Door(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise _Reached
+
+    zero = torch.zeros(1, dtype=torch.int64)
+    goal = evaluation.criterion(kind, zero, zero, config.criterion.k)
+    try:
+        victim = PyTorchModel(Door().eval(), bounds=(0, 1), device="cpu")
+        attack(victim, torch.zeros(1, 1, 8, 8), goal, epsilons=config.attack.epsilon)
+    except _Reached:
+        pass
+    except (TypeError, ValueError, NotImplementedError) as error:
+        words = " ".join(str(error).split())
+        if "criterion" in words:
+            raise NotApplicable(
+                f"criterion: attack {config.attack.name} can't serve {kind} ({words})"
+            ) from None
+        raise ConfigError(f"attack: {config.attack.name} refuses its settings ({words})") from None
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: there is no GPU here; allowed: auto, cpu")
+    return torch.device(name)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def _generator(cell: Cell, purpose: str) -> torch.Generator:
+    seed = fingerprint.derive_seed(cell.config.seed, purpose)
+    return torch.Generator(cell.device).manual_seed(seed)
+
+
+def _plan(
+    config: Config, data: Dataset, network: Any, operation: schemes.Operation, device: torch.device
+) -> training.Plan:
+    rates: dict[str, tuple[schemes.Operation, float]] = {
+        site: (schemes.Dropout(), rate) for site, rate in config.model.train_rates.items() if rate > 0
+    }
+    described: dict[str, Any] = {
+        site: [settings.OperationConfig(), rate] for site, (_, rate) in rates.items()
+    }
+    if config.train_rate is not None:
+        for site in config.scheme.sites:
+            rates[site] = (operation, config.train_rate)
+            described[site] = [config.scheme.operation, config.train_rate]
+    how = dataclasses.asdict(config.training)
+    decides = {
+        **how,
+        "model": [config.model._target_, config.model.options],
+        "rates": {s: [dataclasses.asdict(o), rate] for s, (o, rate) in described.items() if rate > 0},
+        "data": data.fingerprint,
+        "device": device.type,
+        "threads": config.threads,
+        "versions": fingerprint.versions(),
+        "code": fingerprint.code(training, network, *(type(o) for o, rate in rates.values() if rate > 0)),
+    }
+    return training.Plan(
+        build=lambda: network(data.shape, data.classes, **config.model.options),
+        rates=rates,
+        settings=decides,
+        **how,
+    )
+
+
+_cached_networks: dict[tuple[str, str], training.Trained] = {}
+
+
+def _trained(cell: Cell) -> training.Trained:
+    """A network is loaded once a process, however many cells need it."""
+    name = (str(cell.store.folder), cell.training.key)
+    if name not in _cached_networks:
+        _cached_networks[name] = training.trained(
+            cell.training, cell.dataset, cell.store.checkpoints, cell.device
+        )
+    return _cached_networks[name]
+
+
+_cached_datasets: dict[str, Dataset] = {}
+
+
+def _dataset(config: Config) -> Dataset:
+    """A dataset is loaded once a process, however many cells need it."""
+    name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir])
+    if name not in _cached_datasets:
+        loader = settings.find("dataset", config.dataset._target_, config.trusted_modules)
+        settings.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
+        try:
+            _cached_datasets[name] = datasets.load(
+                loader, Path(config.data_dir), config.dataset.options, config.dataset.train_size
+            )
+        except datasets.DataError as error:
+            raise ConfigError(f"dataset={config.dataset.name}: {error}") from None
+    return _cached_datasets[name]

@@ -1,0 +1,178 @@
+"""What is measured of a network and of adversarial images: accuracy, success, distances, intervals, passes.
+
+Here belong measurements, each on draws of its own. Running an attack, and what is done with the
+figures, does not.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
+from scipy import stats
+from torch import Tensor, nn
+
+from bench.attacks.criteria import TopKMisclassification
+
+
+class Estimate(NamedTuple):
+    """A share in [0, 1] and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def estimate(shares: np.ndarray) -> Estimate:
+    """The mean share over images, with a 95 % interval for images and draws like these.
+
+    Wilson's score interval for the effective number of images: draws of one image are alike, so
+    that the spread is taken between images, and an image counts for more than one only where its
+    draws differ among themselves. For shares of 0 and 1 alone it is Wilson's for a proportion.
+
+    Args:
+        shares: For each image the share of its draws, in [0, 1], shape (images,).
+
+    Returns:
+        The estimate; NaN throughout for no images.
+
+    Source: Wilson (1927); Korn and Graubard (1998) for the effective sample size.
+    """
+    n = len(shares)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan)
+    mean = float(np.mean(shares))
+    variance = float(np.var(shares, ddof=1)) if n > 1 else 0.0
+    # a spread of 0 between images says little when the shares are neither 0 nor 1
+    effective = n * max(1.0, mean * (1 - mean) / variance) if variance > 0 else n
+    z = stats.norm.ppf(0.975)
+    centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z / (1 + z**2 / effective) * math.sqrt(mean * (1 - mean) / effective + z**2 / (4 * effective**2))
+    # at 0 and 1 the bound is exact, but not in floating point
+    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
+
+
+def criterion(kind: str, labels: Tensor, targets: Tensor, k: int | None) -> Criterion:
+    """The Foolbox criterion of a kind, for a batch of images.
+
+    Args:
+        kind: ``untargeted``, ``targeted`` or ``topk``.
+        labels: True classes, shape (batch,).
+        targets: Target classes, shape (batch,); for ``targeted``.
+        k: For ``topk``.
+    """
+    if kind == "untargeted":
+        return Misclassification(labels)
+    if kind == "targeted":
+        return TargetedMisclassification(targets)
+    if kind == "topk" and k is not None:
+        return TopKMisclassification(labels, k)
+    raise ValueError(f"unknown criterion {kind}")
+
+
+def random_targets(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
+    """For each image a wrong class, each of them equally likely: shape and type of ``labels``."""
+    offsets = np.random.default_rng(seed).integers(1, classes, size=len(labels))
+    return (labels + offsets) % classes
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """The network's outputs, shape (images, classes), one pass of each image."""
+    return torch.cat([model(batch) for batch in images.split(batch_size)])
+
+
+def correct(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> np.ndarray:
+    """Whether each image is given its label in one pass, booleans of shape (images,)."""
+    return (logits(model, images, batch_size).argmax(-1) == labels).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class FreshDraws:
+    """How each adversarial image fares on passes that the attack has not seen.
+
+    Attributes:
+        success: Share of its draws on which the criterion holds, shape (images,).
+        accuracy: Share of its draws on which it is given its true label, shape (images,).
+    """
+
+    success: np.ndarray
+    accuracy: np.ndarray
+
+
+def fresh_draws(
+    model: nn.Module, images: Tensor, goal: Criterion, labels: Tensor, draws: int, batch_size: int
+) -> FreshDraws:
+    """Passes every image ``draws`` times."""
+    success = np.zeros(len(images))
+    accuracy = np.zeros(len(images))
+    for _ in range(draws):
+        outputs = logits(model, images, batch_size)
+        success += goal(images, outputs).cpu().numpy()
+        accuracy += (outputs.argmax(-1) == labels).cpu().numpy()
+    return FreshDraws(success / draws, accuracy / draws)
+
+
+def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:
+    """How far each image was moved, shape (images,) each.
+
+    Returns:
+        ``mad_255``: mean absolute difference a value, on the 0-255 scale ("Dropout in Testing
+        Phase", section 4.1); ``l0``: values changed; ``l1``, ``l2``, ``linf``: norms, values in [0, 1].
+    """
+    delta = (perturbed.astype(np.float64) - originals).reshape(len(originals), -1)
+    absolute = np.abs(delta)
+    return {
+        "mad_255": absolute.mean(1) * 255,
+        "l0": (absolute > 0).sum(1).astype(np.float64),
+        "l1": absolute.sum(1),
+        "l2": np.sqrt((delta**2).sum(1)),
+        "linf": absolute.max(1, initial=0),
+    }
+
+
+def check_randomness(model: nn.Module, images: Tensor, expected: bool, scheme: str) -> None:
+    """Passes the same images twice.
+
+    Raises:
+        RuntimeError: if the outputs differ although no draw is expected, or are equal although one is.
+    """
+    with torch.no_grad():
+        differ = not torch.equal(model(images), model(images))
+    if differ != expected:
+        raise RuntimeError(
+            f"scheme {scheme}: two passes over the same images "
+            + ("differ although no site is random" if differ else "are equal although a site is random")
+        )
+
+
+@dataclass
+class Passes:
+    """How many images went through a network, forward and backward."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+@contextmanager
+def counted(model: nn.Module) -> Iterator[Passes]:
+    """Counts the passes that a network makes inside the block, one for every image of a batch."""
+    passes = Passes()
+
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        passes.forward += len(output)
+        if output.requires_grad:
+            output.register_hook(backward)
+
+    def backward(gradient: Tensor) -> None:
+        passes.backward += len(gradient)
+
+    handle = model.register_forward_hook(hook)
+    try:
+        yield passes
+    finally:
+        handle.remove()

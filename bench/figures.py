@@ -1,0 +1,139 @@
+"""Pictures of results: heatmaps.
+
+Here belongs all drawing, and nothing else does: figures are made from tables and never from a
+network. The one module that imports seaborn.
+"""
+
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from bench.records import NOT_APPLICABLE, OK
+
+PANELS = (
+    ("fresh_success_pct", "attack success on fresh draws, %", "rocket_r", 100.0),
+    ("fresh_accuracy_pct", "accuracy on adversarial samples, %", "mako_r", 100.0),
+    ("mad_255_mean", "mean absolute difference (0-255)", "flare", None),
+)
+"""Column, title, colours, top of the scale (None: the largest value)."""
+
+RATES = ("train_rate", "test_rate")
+NAMES = ("dataset", "model", "scheme", "attack", "criterion")
+
+
+def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draws a sweep: scheme by attack, or train by test rate for each of those where rates were swept.
+
+    Several seeds are averaged. A cell without a result shows why.
+
+    Args:
+        frame: A table as ``aggregate.table`` makes it.
+        folder: Where the pictures go; pictures of an earlier call are removed.
+
+    Returns:
+        The pictures' paths.
+    """
+    for old in folder.glob("heatmap_*.png"):
+        old.unlink()
+    settings = [str(c) for c in frame.columns[: frame.columns.get_loc("status")] if c != "seed"]
+    swept = {c for c in settings if len(frame[c].unique()) > 1}
+    frame = frame.copy()
+    for rate in RATES:
+        # a default rate is a value like any other, and so must have a name of its own
+        frame[rate] = frame[rate].map(lambda v: "default" if pd.isna(v) else f"{v:g}")
+    paths = []
+    for rows, columns in (("attack", "scheme"), RATES):
+        if not swept & {rows, columns} and (swept or (rows, columns) == RATES):
+            continue
+        fixed = [c for c in settings if c not in (rows, columns)]
+        named = [c for c in fixed if c in swept or c in ("dataset", "model", "criterion")]
+        for values, group in frame.groupby(fixed, sort=False, dropna=False):
+            chosen = dict(zip(fixed, values, strict=True))
+            words = [_slug(chosen[c] if c in NAMES else f"{c}={chosen[c]}") for c in named]
+            path = folder / f"heatmap_{rows}_{columns}_{'_'.join(words)}.png"
+            title = ", ".join(f"{c.replace('_', ' ')} {chosen[c]}" for c in named)
+            _draw(group, rows, columns, title, path)
+            paths.append(path)
+    return paths
+
+
+def _draw(group: pd.DataFrame, rows: str, columns: str, title: str, path: Path) -> None:
+    down, across = _ordered(group[rows], rows), _ordered(group[columns], columns)
+    width, height = 1.15 * len(across) + 1.6, 0.75 * len(down) + 1.6
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(len(PANELS) * width, height), layout="constrained")
+    for axis, (column, name, colours, top) in zip(axes, PANELS, strict=True):
+        _panel(axis, group, (rows, down), (columns, across), column, colours, top)
+        axis.set_title(name, fontsize=10)
+    count = group.loc[group["status"] == OK, "images"]
+    images = f", {int(count.max())} images" if len(count) else ""
+    seeds = group["seed"].nunique()
+    figure.suptitle(title + images + (f", mean of {seeds} seeds" if seeds > 1 else ""), fontsize=11)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _panel(
+    axis: Axes,
+    group: pd.DataFrame,
+    rows: tuple[str, Sequence[Hashable]],
+    columns: tuple[str, Sequence[Hashable]],
+    column: str,
+    colours: str,
+    top: float | None,
+) -> None:
+    values = np.full((len(rows[1]), len(columns[1])), np.nan)
+    words = np.full(values.shape, "", dtype=object)
+    for i, row in enumerate(rows[1]):
+        for j, col in enumerate(columns[1]):
+            cell = group[(group[rows[0]] == row) & (group[columns[0]] == col)]
+            done = cell[cell["status"] == OK]
+            if len(done) and done[column].notna().any():
+                values[i, j] = done[column].mean()
+                words[i, j] = f"{values[i, j]:.1f}"
+                if len(done) == 1 and f"{column}_low" in done:
+                    low, high = (done[f"{column}_{end}"].iloc[0] for end in ("low", "high"))
+                    words[i, j] += f"\n{low:.0f} to {high:.0f}"
+            else:
+                words[i, j] = _hole(cell)
+    sns.heatmap(
+        values, mask=np.isnan(values), vmin=0, vmax=top, cmap=colours, ax=axis, square=False, linewidths=1,
+        annot=np.where(np.isnan(values), "", words), fmt="", annot_kws={"fontsize": 8}, cbar=False,
+        xticklabels=[str(c) for c in columns[1]], yticklabels=[str(r) for r in rows[1]],
+    )  # fmt: skip
+    axis.set_facecolor("0.93")
+    for i, j in zip(*np.nonzero(np.isnan(values)), strict=True):
+        axis.text(j + 0.5, i + 0.5, words[i, j], ha="center", va="center", fontsize=8, color="0.4")
+    axis.set_xlabel(columns[0].replace("_", " "))
+    axis.set_ylabel(rows[0].replace("_", " "))
+    axis.tick_params(axis="y", rotation=0)
+    axis.tick_params(axis="x", rotation=0)
+
+
+def _hole(cell: pd.DataFrame) -> str:
+    if not len(cell):
+        return "not asked"
+    status = str(cell["status"].iloc[0])
+    return {NOT_APPLICABLE: "n/a", OK: "no success"}.get(status, status)
+
+
+def _ordered(values: pd.Series, name: str) -> list[Any]:
+    """In the sweep's order; rates by size, the default first."""
+    found = list(dict.fromkeys(values))
+    if name.endswith("_rate"):
+        found.sort(key=lambda v: -1.0 if v == "default" else float(v))
+    return found
+
+
+def _slug(value: object) -> str:
+    return re.sub(r"[^A-Za-z0-9.=-]+", "-", str(value)).strip("-").lower()

@@ -1,0 +1,203 @@
+"""The command ``python -m bench.run``: Hydra composes a configuration, cells run, records are written.
+
+Here belongs what Hydra asks for, what is printed, and the exit status. What a cell is and does is in
+``cell``; tables and figures are made by ``aggregate``.
+"""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from bench import config as settings
+from bench.config import Config, NotApplicable
+from bench.records import OK
+
+GROUPS = ("dataset", "model", "scheme", "attack", "criterion")
+
+
+def conf_dir() -> str:
+    """The folder of ``config.yaml``: inside the package where it was installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return str(next(d for d in (here / "conf", here.parent / "conf") if (d / "config.yaml").exists()))
+
+
+def typed(composed: DictConfig) -> Config:
+    """A composed configuration as a checked ``Config``; each choice is named after its file.
+
+    Raises:
+        ConfigError: for a value out of its range, or a key without one.
+    """
+    chosen = composed.hydra.runtime.choices if "hydra" in composed else HydraConfig.get().runtime.choices
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    with open_dict(own):
+        for group in GROUPS:
+            own[group].name = own[group].name or str(chosen[group])
+    # a job is handed its settings without the schema's types
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), own))
+    assert isinstance(config, Config)
+    config.check()
+    return config
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line that names the key and what is allowed."""
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.partition("/")
+        allowed = [option for option in error.options if option != "null"]
+        return f"{group}={choice}: no such choice; allowed: {', '.join(allowed)}"
+    # Hydra's outer error says that something can't be composed, OmegaConf's inner one which key and why
+    inner = error
+    while not isinstance(inner, OmegaConfBaseException) and (inner.__cause__ or inner.__context__):
+        inner = inner.__cause__ or inner.__context__ or inner
+    if isinstance(inner, OmegaConfBaseException) and inner.full_key:
+        if isinstance(inner, ConfigKeyError | ConfigAttributeError):
+            if dataclasses.is_dataclass(inner.object_type):
+                allowed = [f.name for f in dataclasses.fields(inner.object_type)]
+                return f"{inner.full_key}: no such key; allowed: {', '.join(allowed)}"
+            return f"{inner.full_key}: not set before; write +{inner.full_key}=... to add it"
+        return f"{inner.full_key}: {str(inner.msg).splitlines()[0]}"
+    return " ".join(str(error).split()).partition(" Config search path")[0]
+
+
+class SweepCallback(Callback):
+    """Checks every job of a sweep before the first one starts, and writes down which cells it is made of."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Ends the process with status 2 if any job is bad, naming every bad one."""
+        from bench import aggregate, cell
+
+        problems, cells = [], []
+        for overrides in expand(config):
+            try:
+                composed = loader().load_sweep_config(config, overrides)
+                job = typed(composed)
+                try:
+                    key = cell.prepare(job).key
+                except NotApplicable as reason:
+                    key = cell.not_applicable(job, str(reason))["key"]
+                cells.append({"key": key, "config": dataclasses.asdict(job)})
+            except (HydraException, OmegaConfBaseException) as error:
+                problems.append(one_line(error))
+        if problems:
+            for problem in dict.fromkeys(problems):
+                print(f"error: {problem}", file=sys.stderr)
+            raise SystemExit(2)
+        results = Path(config.output_dir) / config.name
+        aggregate.write_manifest(results, cell.store(job), cells)
+        Command.sweep = results
+
+
+def loader() -> ConfigLoader:
+    """Hydra's own loader, of the command that is running."""
+    return GlobalHydra.instance().config_loader()
+
+
+def expand(config: DictConfig) -> list[list[str]]:
+    """The overrides of every job of a sweep, in the order in which they run.
+
+    Raises:
+        SystemExit: for a sweeper other than Hydra's own, whose jobs can't be known beforehand.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+        fail("hydra/sweeper: expected basic: other sweepers' jobs can't be checked before they start")
+    arguments = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=loader())
+    overrides = parser.parse_overrides([*arguments, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(overrides, None)[0]
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
+def job(composed: DictConfig) -> None:
+    """One cell. In a sweep it never raises, so that the others go on."""
+    from bench import aggregate, cell
+
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode is not RunMode.MULTIRUN:
+        try:
+            ready = cell.prepare(typed(composed))
+        except (HydraException, OmegaConfBaseException) as error:
+            fail(one_line(error))
+        record = cell.run(ready)
+        print(aggregate.terminal(aggregate.frame_of([record])))
+        print(ready.store.record_path(record["key"]))
+        if record["status"] != OK:
+            fail(record["reason"], 1)
+        return
+    config = typed(composed)
+    try:
+        record = cell.run(cell.prepare(config))
+    except NotApplicable as reason:
+        record = cell.not_applicable(config, str(reason))
+    print(f"[{hydra_config.job.num + 1}] {aggregate.summary(record)}", flush=True)
+
+
+class Command:
+    """What the sweep that this process runs has told it.
+
+    Attributes:
+        sweep: The folder of its tables and figures, once its jobs were found good.
+    """
+
+    sweep: Path | None = None
+
+
+def main() -> None:
+    """The command: runs the cell or the sweep, and writes a sweep's tables whatever happened.
+
+    Exit status: 0 if every cell is done or can't be, 1 if one failed or is missing, 2 for a setting
+    that can't be used, 130 after Ctrl-C.
+    """
+    # else Hydra prints errors itself, in several lines
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    Command.sweep = None
+    status = 0
+    try:
+        job()
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(one_line(error))
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept, the same command goes on from there", file=sys.stderr)
+        status = 130
+    except Exception as error:
+        # a launcher that broke down, a worker that was killed
+        if Command.sweep is None:
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        status = 1
+    finally:
+        if Command.sweep is not None:
+            from bench import aggregate
+
+            complete = aggregate.write(Command.sweep)
+            status = status or (0 if complete else 1)
+    raise SystemExit(status)
+
+
+def fail(problem: str, status: int = 2) -> NoReturn:
+    """Says one line and ends the command."""
+    print(f"error: {problem}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+settings.register()
+
+if __name__ == "__main__":
+    # launchers send the job to other processes by its module's name, which is not "__main__"
+    from bench.run import main as command
+
+    command()

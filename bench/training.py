@@ -1,0 +1,166 @@
+"""Fitting a network, once: the training loop and the store of checkpoints.
+
+Here belongs what turns data and training settings into weights. Where a scheme acts at test time is
+not known here, only what acts in training.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from bench import fingerprint, schemes
+from bench.datasets import Dataset
+
+
+class CheckpointError(Exception):
+    """A checkpoint that can't be used: one line that names the file."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a network's weights.
+
+    Attributes:
+        build: Makes the untrained network.
+        rates: Operation and rate in training, by site.
+        epochs, batch_size, learning_rate, seed: Of the training loop.
+        settings: All of it, and the data's fingerprint and the source code's, as JSON-able values.
+    """
+
+    build: Callable[[], nn.Module]
+    rates: Mapping[str, tuple[schemes.Operation, float]]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The checkpoint's name: a hash of the settings."""
+        return fingerprint.digest(self.settings)[:16]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network.
+
+    Attributes:
+        model: In evaluation mode, its parameters frozen, no scheme installed.
+        key: Its checkpoint's name.
+        sha256: Hash of the weights themselves.
+        seconds: How long its training took, whenever that was.
+    """
+
+    model: nn.Module
+    key: str
+    sha256: str
+    seconds: float
+
+
+def trained(plan: Plan, dataset: Dataset, folder: Path, device: torch.device) -> Trained:
+    """The network of a plan: from its checkpoint, or trained now and kept.
+
+    When two processes ask at once, one trains and the other waits for it.
+
+    Args:
+        plan: What to train.
+        dataset: Images to train on.
+        folder: Where checkpoints are kept.
+        device: Where the network is to be.
+
+    Raises:
+        CheckpointError: if the checkpoint is damaged or belongs to another plan.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{plan.key}.safetensors"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            start = time.perf_counter()
+            model = fit(plan, dataset, device)
+            _save(model, path, plan, time.perf_counter() - start)
+    return _load(path, plan, device)
+
+
+def fit(plan: Plan, dataset: Dataset, device: torch.device) -> nn.Module:
+    """Trains a network: cross-entropy, Adam, the learning rate falling to 0 along a cosine.
+
+    Shows a progress bar on a terminal.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fingerprint.derive_seed(plan.seed, "weights"))
+        model = plan.build().to(device)
+    order = torch.Generator().manual_seed(fingerprint.derive_seed(plan.seed, "order"))
+    masks = torch.Generator(device).manual_seed(fingerprint.derive_seed(plan.seed, "masks"))
+    schemes.install(model, plan.rates, masks)
+    images = torch.from_numpy(dataset.x_train).to(device)
+    labels = torch.from_numpy(dataset.y_train).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), plan.learning_rate)
+    batches = -(-len(images) // plan.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.epochs * batches)
+    model.train()
+    with tqdm(total=plan.epochs * batches, desc="training", unit="batch", disable=None) as bar:
+        for epoch in range(plan.epochs):
+            total = torch.zeros((), device=device)
+            for rows in torch.randperm(len(images), generator=order).to(device).split(plan.batch_size):
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(model(images[rows]), labels[rows])
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total += loss.detach() * len(rows)
+                bar.update()
+            bar.set_postfix(epoch=f"{epoch + 1}/{plan.epochs}", loss=f"{total.item() / len(images):.4f}")
+    return model
+
+
+def _save(model: nn.Module, path: Path, plan: Plan, seconds: float) -> None:
+    state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    metadata = {
+        "key": plan.key,
+        "sha256": _hash(state),
+        "seconds": f"{seconds:.3f}",
+        "settings": json.dumps(plan.settings, sort_keys=True),
+    }
+    temporary = path.with_suffix(".tmp")
+    save_file(state, temporary, metadata)
+    temporary.replace(path)
+
+
+def _load(path: Path, plan: Plan, device: torch.device) -> Trained:
+    again = f"{path}: %s; delete it to have the network trained again"
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(again % f"damaged checkpoint ({error})") from None
+    if metadata.get("key") != plan.key:
+        raise CheckpointError(again % f"checkpoint of other settings ({metadata.get('key')})")
+    if metadata.get("sha256") != _hash(state):
+        raise CheckpointError(again % "damaged checkpoint (its weights don't match their hash)")
+    model = plan.build()
+    model.load_state_dict(state)
+    model.to(device).eval().requires_grad_(False)
+    return Trained(model, plan.key, metadata["sha256"], float(metadata["seconds"]))
+
+
+def _hash(state: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(f"{name} {tuple(state[name].shape)}".encode())
+        digest.update(np.ascontiguousarray(state[name].numpy()).data)
+    return digest.hexdigest()
