@@ -53,9 +53,10 @@ def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
         # a default rate is a value like any other, and so must have a name of its own
         frame[rate] = frame[rate].map(lambda v: "default" if pd.isna(v) else f"{v:g}")
     paths = []
-    for rows, columns in (("attack", "scheme"), RATES):
-        if not swept & {rows, columns} and (swept or (rows, columns) == RATES):
-            continue
+    kinds = [RATES] if swept & set(RATES) else []
+    if not kinds or swept & {"attack", "scheme"}:
+        kinds.insert(0, ("attack", "scheme"))
+    for rows, columns in kinds:
         fixed = [c for c in settings if c not in (rows, columns)]
         named = [c for c in fixed if c in swept or c in ("dataset", "model", "criterion")]
         for values, group in frame.groupby(fixed, sort=False, dropna=False):
@@ -107,7 +108,7 @@ def _panel(
             else:
                 words[i, j] = _hole(cell)
     sns.heatmap(
-        values, mask=np.isnan(values), vmin=0, vmax=top, cmap=colours, ax=axis, square=False, linewidths=1,
+        values, mask=np.isnan(values), vmin=0, vmax=top or (np.nanmax(values) if np.isfinite(values).any() else 1.0), cmap=colours, ax=axis, square=False, linewidths=1,
         annot=np.where(np.isnan(values), "", words), fmt="", annot_kws={"fontsize": 8}, cbar=False,
         xticklabels=[str(c) for c in columns[1]], yticklabels=[str(r) for r in rows[1]],
     )  # fmt: skip

@@ -1,0 +1,31 @@
+"""Running the command from tests."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+def start(arguments: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
+    """Starts the command as a process of its own, in a folder of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(bench.__file__).parent.parent)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.run", *arguments],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from bench import evaluation
+
+
+def test_interval_of_a_proportion_is_wilsons() -> None:
+    for successes in (0, 3, 50, 100):
+        shares = np.repeat([1.0, 0.0], [successes, 100 - successes])
+        expected = stats.binomtest(successes, 100).proportion_ci(method="wilson")
+        mean, low, high = evaluation.estimate(shares)
+        assert mean == successes / 100
+        assert low == pytest.approx(expected.low, abs=2e-3)
+        assert high == pytest.approx(expected.high, abs=2e-3)
+
+
+def test_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(400):
+        # images of their own difficulty, 10 draws each: draws of one image are alike
+        truth = rng.beta(2, 1, 60)
+        estimate = evaluation.estimate(rng.binomial(10, truth) / 10)
+        held.append(estimate.low <= 2 / 3 <= estimate.high)
+    assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_interval_of_nothing_is_nan() -> None:
+    assert all(math.isnan(v) for v in evaluation.estimate(np.zeros(0)))
+
+
+def test_more_draws_of_the_same_images_do_not_feign_certainty() -> None:
+    few = evaluation.estimate(np.array([1.0, 0.0] * 10))
+    assert few.high - few.low > 0.35
+
+
+def test_targets_are_wrong_uniform_and_an_images_own() -> None:
+    labels = np.arange(9000) % 10
+    targets = evaluation.random_targets(labels, 10, 5)
+    assert not (targets == labels).any()
+    counts = np.bincount((targets - labels) % 10, minlength=10)[1:]
+    assert stats.chisquare(counts).pvalue > 1e-4
+    assert np.array_equal(evaluation.random_targets(labels[:100], 10, 5), targets[:100])
+
+
+def test_distances_of_a_known_change() -> None:
+    before = np.zeros((2, 1, 2, 2), np.float32)
+    after = before.copy()
+    after[0, 0, 0] = (0.6, -0.8)
+    moved = evaluation.distances(before, after)
+    assert moved["l0"].tolist() == [2, 0]
+    for name, value in (("l1", 1.4), ("l2", 1.0), ("linf", 0.8), ("mad_255", 1.4 / 4 * 255)):
+        assert moved[name] == pytest.approx([value, 0], rel=1e-6)
+
+
+def test_papers_mad_of_jsma_is_its_share_of_changed_pixels() -> None:
+    # "Dropout in Testing Phase", Table 2: 10.563 is what 32.5 fully changed pixels of 784 make
+    before = np.zeros((1, 1, 28, 28), np.float32)
+    after = before.copy()
+    after.reshape(-1)[:32] = 1
+    assert evaluation.distances(before, after)["mad_255"][0] == pytest.approx(32 / 784 * 255)
+
+
+class Coin(nn.Module):
+    """Two classes; class 1 with probability ``p``, a throw for every image of every pass."""
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = torch.rand(len(x), generator=self.generator) < self.p
+        return torch.stack([(~heads).float(), heads.float()], 1)
+
+
+def test_fresh_draws_measure_a_known_chance() -> None:
+    labels = torch.zeros(50, dtype=torch.int64)
+    goal = evaluation.criterion("untargeted", labels, labels + 1, None)
+    fresh = evaluation.fresh_draws(Coin(0.3), torch.zeros(50, 1, 2, 2), goal, labels, 100, 20)
+    # five standard errors of 5,000 throws
+    assert fresh.success.mean() == pytest.approx(0.3, abs=0.033)
+    assert fresh.accuracy + fresh.success == pytest.approx(np.ones(50))
+    assert 0 < fresh.success.std() < 0.1
+
+
+def test_randomness_check_knows_a_dead_defence_from_a_live_one() -> None:
+    images = torch.zeros(100, 1, 2, 2)
+    evaluation.check_randomness(Coin(0.5), images, True, "coin")
+    evaluation.check_randomness(nn.Flatten(), images, False, "none")
+    with pytest.raises(RuntimeError, match="scheme coin: .* equal although a site is random"):
+        evaluation.check_randomness(nn.Flatten(), images, True, "coin")
+    with pytest.raises(RuntimeError, match="differ although no site is random"):
+        evaluation.check_randomness(Coin(0.5), images, False, "coin")
+
+
+def test_passes_are_counted_an_image_each() -> None:
+    model = nn.Linear(3, 2).requires_grad_(False)
+    with evaluation.counted(model) as passes:
+        x = torch.zeros(7, 3, requires_grad=True)
+        out = model(x)
+        out[:, 0].sum().backward(retain_graph=True)
+        out[:, 1].sum().backward()
+        with torch.no_grad():
+            model(x[:2])
+    assert (passes.forward, passes.backward) == (9, 14)
+    model(torch.zeros(4, 3))
+    assert passes.forward == 9
