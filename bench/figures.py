@@ -107,13 +107,25 @@ def _panel(
                     words[i, j] += f"\n{low:.0f} to {high:.0f}"
             else:
                 words[i, j] = _hole(cell)
+    empty = np.isnan(values)
+    largest = 1.0 if empty.all() else np.nanmax(values)
     sns.heatmap(
-        values, mask=np.isnan(values), vmin=0, vmax=top or (np.nanmax(values) if np.isfinite(values).any() else 1.0), cmap=colours, ax=axis, square=False, linewidths=1,
-        annot=np.where(np.isnan(values), "", words), fmt="", annot_kws={"fontsize": 8}, cbar=False,
-        xticklabels=[str(c) for c in columns[1]], yticklabels=[str(r) for r in rows[1]],
-    )  # fmt: skip
+        values,
+        mask=empty,
+        vmin=0,
+        vmax=top or largest,
+        cmap=colours,
+        ax=axis,
+        linewidths=1,
+        annot=np.where(empty, "", words),
+        fmt="",
+        annot_kws={"fontsize": 8},
+        cbar=False,
+        xticklabels=[str(c) for c in columns[1]],
+        yticklabels=[str(r) for r in rows[1]],
+    )
     axis.set_facecolor("0.93")
-    for i, j in zip(*np.nonzero(np.isnan(values)), strict=True):
+    for i, j in zip(*np.nonzero(empty), strict=True):
         axis.text(j + 0.5, i + 0.5, words[i, j], ha="center", va="center", fontsize=8, color="0.4")
     axis.set_xlabel(columns[0].replace("_", " "))
     axis.set_ylabel(rows[0].replace("_", " "))

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import records
+from bench.records import Store
+
+
+def test_a_record_and_its_samples_come_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.read("k") is None
+    samples = {"perturbed": np.arange(6, dtype=np.float32).reshape(2, 3), "claimed": np.array([True, False])}
+    store.write("k", {"status": "ok", "x": 1}, samples)
+    assert store.done("k") == {"status": "ok", "x": 1}
+    back = store.samples("k")
+    assert np.array_equal(back["perturbed"], samples["perturbed"])
+    assert back["claimed"].tolist() == [True, False]
+
+
+def test_only_a_finished_cell_with_its_samples_counts_as_done(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write("failed", {"status": "failed"}, None)
+    assert store.done("failed") is None
+    assert store.read("failed") == {"status": "failed"}
+    store.write("lost", {"status": "ok"}, None)
+    assert store.done("lost") is None
+    store.record_path("torn").write_text('{"status": "o')
+    assert store.read("torn") is None
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "results.csv"
+    records.write_text(path, "old")
+
+    def broken(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", broken)
+    with pytest.raises(KeyboardInterrupt):
+        records.write_text(path, "new")
+    assert path.read_text() == "old"
