@@ -36,7 +36,7 @@ COLUMNS = {
     "fresh_success_pct": "fresh draws on which the criterion holds, over all attacked images, %",
     "fresh_accuracy_pct": "fresh draws on which the true label is output, over all attacked images, %",
     "mad_255_mean": "mean absolute difference a value on the 0-255 scale, mean over the claimed successes",
-    "l0_mean_values": "values (pixels x channels) changed, mean over the claimed successes",
+    "l0_values_mean": "values (pixels x channels) changed, mean over the claimed successes",
     "l1_mean": "L1 norm of the perturbation, values in [0, 1], mean over the claimed successes",
     "l2_mean": "L2 norm of the perturbation, values in [0, 1], mean over the claimed successes",
     "linf_mean": "Linf norm of the perturbation, values in [0, 1], mean over the claimed successes",
@@ -86,10 +86,9 @@ def write(results: Path) -> bool:
 
 def table(results: Path) -> pd.DataFrame:
     """One row a cell, in the sweep's order: ``COLUMNS``, and a column for each other swept setting."""
-    manifest = json.loads((results / "cells.json").read_text())
-    store = Store(results / manifest["store"])
+    store = store_of(results)
     rows = []
-    for entry in manifest["cells"]:
+    for entry in json.loads((results / "cells.json").read_text())["cells"]:
         record = store.read(entry["key"]) or {
             "key": entry["key"],
             "status": MISSING,
@@ -100,6 +99,11 @@ def table(results: Path) -> pd.DataFrame:
             record["reason"] = "not run yet"
         rows.append(record)
     return frame_of(rows)
+
+
+def store_of(results: Path) -> Store:
+    """The store that holds a sweep's records."""
+    return Store(results / json.loads((results / "cells.json").read_text())["store"])
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -133,8 +137,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in metrics[name].items():
             row[f"{name}_pct" + ("" if key == "mean" else f"_{key}")] = 100 * value
     for name, values in metrics["distance"].items():
-        for key, value in (values or {}).items():
-            row[f"{name}_{key}" + ("_values" if name == "l0" else "")] = value
+        for key, value in values.items():
+            row[f"{name}_mean_{key}" if key in ("low", "high") else f"{name}_{key}"] = value
     for name in ("forward_passes_per_image", "backward_passes_per_image"):
         row[name] = metrics[name]
     row["attack_seconds"] = record["seconds"]["attack"]

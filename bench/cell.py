@@ -6,6 +6,7 @@ it walks through; Hydra, sweeps and tables are not known here.
 
 import dataclasses
 import hashlib
+import math
 import platform
 import random
 import time
@@ -60,6 +61,23 @@ class Cell:
     def store(self) -> Store:
         """Where its results are kept."""
         return store(self.config)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a record speaks of, ready to be passed through again.
+
+    Attributes:
+        config: Its settings.
+        model: Its network, no scheme installed.
+        rates: Operation and rate at test time, by site.
+        device: Where the network is.
+    """
+
+    config: Config
+    model: nn.Module
+    rates: Mapping[str, tuple[schemes.Operation, float]]
+    device: torch.device
 
 
 def store(config: Config) -> Store:
@@ -184,7 +202,9 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     # without a scheme: which images are worth attacking
     schemes.install(model, {}, _generator(cell, "none"))
     right = evaluation.correct(model, everything, truth, config.batch_size)
-    chosen = np.flatnonzero(right)[: config.samples]
+    chosen = np.flatnonzero(right)
+    if config.count == "images":
+        chosen = chosen[: config.samples]
     if not len(chosen):
         raise RuntimeError("the network gets no test image right")
 
@@ -199,6 +219,8 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         chosen
     ]
     attacked = _attack(cell, model, images, labels, targets)
+    count = len(attacked.images)
+    chosen, images, labels, targets = chosen[:count], images[:count], labels[:count], targets[:count]
 
     draws = config.evaluation.draws if random_scheme else 1
     schemes.install(model, cell.rates, _generator(cell, "evaluation"))
@@ -209,14 +231,13 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     originals, perturbed = images.cpu().numpy(), attacked.images.cpu().numpy()
     claimed = attacked.claimed
     moved = {name: values[claimed] for name, values in evaluation.distances(originals, perturbed).items()}
-    count = len(chosen)
     measured = {
         "device": _device_name(device),
         "seeds": {
             name: fingerprint.derive_seed(config.seed, name)
             for name in ("targets", "attack", "clean", "evaluation")
         },
-        "data_fingerprint": data.fingerprint,
+        "data": {"fingerprint": data.fingerprint, "shape": list(data.shape), "classes": data.classes},
         "checkpoint": {"key": network.key, "sha256": network.sha256},
         "train_rates": {site: rate for site, (_, rate) in cell.training.rates.items()},
         "test_rates": {site: rate for site, (_, rate) in cell.rates.items()},
@@ -238,11 +259,16 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "fresh_draws": draws,
             "given_up": attacked.given_up,
             "distance": {
-                name: {"mean": float(np.mean(v)), "median": float(np.median(v))} if len(v) else None
+                # of a single success there is no interval
+                name: {
+                    **{k: m for k, m in evaluation.mean_interval(v)._asdict().items() if math.isfinite(m)},
+                    "median": float(np.median(v)),
+                }
                 for name, v in moved.items()
+                if len(v)
             },
-            "forward_passes_per_image": attacked.passes.forward / count,
-            "backward_passes_per_image": attacked.passes.backward / count,
+            "forward_passes_per_image": attacked.passes.forward / attacked.tried,
+            "backward_passes_per_image": attacked.passes.backward / attacked.tried,
         },
         "seconds": {"attack": attacked.seconds, "training": network.seconds},
     }
@@ -262,6 +288,7 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 class _Attacked:
     images: torch.Tensor
     claimed: np.ndarray
+    tried: int
     given_up: int
     passes: evaluation.Passes
     seconds: float
@@ -279,32 +306,49 @@ def _attack(
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
     victim = PyTorchModel(model, bounds=(0, 1), device=cell.device)
-    perturbed, claimed = [], []
+    perturbed, claimed, given_up = [], [], []
     start = time.perf_counter()
-    with evaluation.counted(model) as passes:
-        rows = torch.arange(len(images), device=cell.device).split(config.batch_size)
-        for batch in tqdm(rows, desc=config.attack.name, unit="batch", disable=None, leave=False):
+    tried = succeeded = 0
+    bar = tqdm(total=config.samples, desc=config.attack.name, unit=config.count, disable=None, leave=False)
+    with evaluation.counted(model) as passes, bar:
+        while tried < len(images) and (config.count == "images" or succeeded < config.samples):
+            # few are tried too many, and the last ones are not tried one by one
+            wanted = len(images) if config.count == "images" else max(config.samples - succeeded, 50)
+            batch = slice(tried, tried + min(wanted, config.batch_size))
             goal = evaluation.criterion(
                 config.criterion.kind, labels[batch], targets[batch], config.criterion.k
             )
             _, clipped, success = cell.attack(victim, images[batch], goal, epsilons=config.attack.epsilon)
-            perturbed.append(clipped.detach())
-            claimed.append(success)
+            if clipped.shape != images[batch].shape:
+                raise RuntimeError(f"attack {config.attack.name} returned shape {tuple(clipped.shape)}")
+            # Foolbox's C&W and EAD hand back an image of zeros for a row that they fail on, and sometimes
+            # call it a success; an attack that diverged hands back NaN. Neither is an adversarial sample.
+            flat = clipped.detach().flatten(1)
+            blank = (flat == 0).all(1) & (images[batch].flatten(1) != 0).any(1)
+            given_up.append(blank | ~flat.isfinite().all(1))
+            perturbed.append(torch.where(given_up[-1].view(-1, 1, 1, 1), images[batch], clipped.detach()))
+            claimed.append(success & ~given_up[-1])
+            tried += len(flat)
+            succeeded += int(claimed[-1].sum())
+            bar.update((tried if config.count == "images" else min(succeeded, config.samples)) - bar.n)
     seconds = time.perf_counter() - start
     result, success = torch.cat(perturbed), torch.cat(claimed)
-    if result.shape != images.shape:
-        raise RuntimeError(f"attack {config.attack.name} returned shape {tuple(result.shape)}")
-    # Foolbox's C&W and EAD hand back an image of zeros for a row that they fail on, and sometimes
-    # call it a success; an attack that diverged hands back NaN. Neither is an adversarial sample.
-    flat = result.flatten(1)
-    given_up = ((flat == 0).all(1) & (images.flatten(1) != 0).any(1)) | ~flat.isfinite().all(1)
-    result = torch.where(given_up.view(-1, 1, 1, 1), images, result)
+    if config.count == "successes" and succeeded > config.samples:
+        enough = int(torch.nonzero(success)[config.samples - 1]) + 1
+        result, success = result[:enough], success[:enough]
     if result.min() < 0 or result.max() > 1:
         raise RuntimeError(
             f"attack {config.attack.name} left the bounds [0, 1]: "
             f"{result.min().item()} to {result.max().item()}"
         )
-    return _Attacked(result, (success & ~given_up).cpu().numpy(), int(given_up.sum()), passes, seconds)
+    return _Attacked(
+        images=result,
+        claimed=success.cpu().numpy(),
+        tried=tried,
+        given_up=int(torch.cat(given_up)[: len(result)].sum()),
+        passes=passes,
+        seconds=seconds,
+    )
 
 
 class _Reached(Exception):
@@ -387,6 +431,39 @@ def _plan(
         settings=decides,
         **how,
     )
+
+
+def restore(record: Mapping[str, Any], where: Store) -> Restored:
+    """The network and the scheme that a record speaks of, from its checkpoint; nothing is trained.
+
+    Args:
+        record: A record with status ``ok``.
+        where: The store that it came from.
+
+    Raises:
+        ConfigError, OmegaConfBaseException: if its settings are not of this version.
+        CheckpointError: if its checkpoint is missing, damaged or another.
+    """
+    config = settings.typed(record["config"])
+    device = _device(config.device)
+    network = settings.find("model", config.model._target_, config.trusted_modules)
+    operation = settings.make(
+        "scheme.operation",
+        config.scheme.operation._target_,
+        config.scheme.operation.options,
+        config.trusted_modules,
+    )
+    trained = training.load(
+        where.checkpoints / f"{record['checkpoint']['key']}.safetensors",
+        lambda: network(tuple(record["data"]["shape"]), record["data"]["classes"], **config.model.options),
+        device,
+    )
+    if trained.sha256 != record["checkpoint"]["sha256"]:
+        raise training.CheckpointError(
+            f"{trained.key}: not the weights that record {record['key']} was made with"
+        )
+    rates = {site: (operation, rate) for site, rate in record["test_rates"].items()}
+    return Restored(config, trained.model, rates, device)
 
 
 _cached_networks: dict[tuple[str, str], training.Trained] = {}

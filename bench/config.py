@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import CompactHydraException
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 KINDS = ("untargeted", "targeted", "topk")
 
@@ -156,6 +156,7 @@ class Config:
     test_rate: float | None = None
     seed: int = MISSING
     samples: int = MISSING
+    count: str = MISSING
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     batch_size: int = MISSING
@@ -173,6 +174,7 @@ class Config:
         check_rate("train_rate", self.train_rate)
         check_rate("test_rate", self.test_rate)
         check_at_least("samples", self.samples, 1)
+        check_choice("count", self.count, ("images", "successes"))
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("threads", self.threads, 1)
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
@@ -185,6 +187,19 @@ class Config:
 def register() -> None:
     """Makes the schema known to Hydra, as the first entry of the defaults list."""
     ConfigStore.instance().store(name="schema", node=Config)
+
+
+def typed(values: Mapping[str, Any] | DictConfig) -> Config:
+    """Settings that were composed, or that a record holds, typed and checked.
+
+    Raises:
+        OmegaConfBaseException: for an unknown key, or a value of the wrong type.
+        ConfigError: for a value that is out of its range.
+    """
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), values))
+    assert isinstance(config, Config)
+    config.check()
+    return config
 
 
 def check_rate(key: str, rate: float | None) -> None:

@@ -20,7 +20,7 @@ from bench.attacks.criteria import TopKMisclassification
 
 
 class Estimate(NamedTuple):
-    """A share in [0, 1] and its 95 % interval."""
+    """A mean and its 95 % interval."""
 
     mean: float
     low: float
@@ -54,6 +54,14 @@ def estimate(shares: np.ndarray) -> Estimate:
     half = z / (1 + z**2 / effective) * math.sqrt(mean * (1 - mean) / effective + z**2 / (4 * effective**2))
     # at 0 and 1 the bound is exact, but not in floating point
     return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
+
+
+def mean_interval(values: np.ndarray) -> Estimate:
+    """The mean of any figure over images, with Student's 95 % interval; NaN where there is none."""
+    n = len(values)
+    mean = float(np.mean(values)) if n else math.nan
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return Estimate(mean, mean - half, mean + half)
 
 
 def criterion(kind: str, labels: Tensor, targets: Tensor, k: int | None) -> Criterion:
@@ -117,18 +125,37 @@ def fresh_draws(
     return FreshDraws(success / draws, accuracy / draws)
 
 
+class Recognition(NamedTuple):
+    """How often the true label is output for a set of adversarial samples.
+
+    Attributes:
+        accuracy: Over all draws, with its interval.
+        single_draw: On the first draw alone.
+    """
+
+    accuracy: Estimate
+    single_draw: float
+
+
+def recognise(model: nn.Module, images: Tensor, labels: Tensor, draws: int, batch_size: int) -> Recognition:
+    """Passes every image ``draws`` times, and counts its true label."""
+    right = np.stack([correct(model, images, labels, batch_size) for _ in range(draws)])
+    return Recognition(estimate(right.mean(0)), float(right[0].mean()))
+
+
 def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:
     """How far each image was moved, shape (images,) each.
 
     Returns:
         ``mad_255``: mean absolute difference a value, on the 0-255 scale ("Dropout in Testing
-        Phase", section 4.1); ``l0``: values changed; ``l1``, ``l2``, ``linf``: norms, values in [0, 1].
+        Phase", section 4.1); ``l0_values``: values changed; ``l1``, ``l2``, ``linf``: norms of
+        values in [0, 1].
     """
     delta = (perturbed.astype(np.float64) - originals).reshape(len(originals), -1)
     absolute = np.abs(delta)
     return {
         "mad_255": absolute.mean(1) * 255,
-        "l0": (absolute > 0).sum(1).astype(np.float64),
+        "l0_values": (absolute > 0).sum(1).astype(np.float64),
         "l1": absolute.sum(1),
         "l2": np.sqrt((delta**2).sum(1)),
         "linf": absolute.max(1, initial=0),

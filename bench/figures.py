@@ -5,7 +5,7 @@ network. The one module that imports seaborn.
 """
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,56 @@ def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
     return paths
 
 
+def transfer(
+    groups: Sequence[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]], folder: Path
+) -> list[Path]:
+    """Draws the cross recognition of each attack and criterion: row, who recognises; column, whose samples.
+
+    Args:
+        groups: For each what names it, its rows of ``transfer.table``, and its ``transfer.matrix``.
+        folder: Where the pictures go.
+
+    Returns:
+        The pictures' paths.
+    """
+    varying = {k for name, *_ in groups for k in name if len({str(g[0][k]) for g in groups}) > 1}
+    paths = []
+    for name, pairs, square in groups:
+        shown = {k: v for k, v in name.items() if k in varying or k in ("dataset", "attack", "criterion")}
+        words = [_slug(v if k in NAMES else f"{k}={v}") for k, v in shown.items()]
+        path = folder / f"transfer_{'_'.join(words)}.png"
+        size = 1.1 * len(square) + 1
+        figure, axis = plt.subplots(figsize=(size + 1, 0.75 * size), layout="constrained")
+        _recognition(axis, pairs, square)
+        axis.set_title(
+            ", ".join(f"{k} {v}" for k, v in shown.items()) + "\naccuracy on adversarial samples, %",
+            fontsize=10,
+        )
+        figure.savefig(path, dpi=130)
+        plt.close(figure)
+        paths.append(path)
+    return paths
+
+
+def _recognition(axis: Axes, pairs: pd.DataFrame, square: pd.DataFrame) -> None:
+    """One matrix with its means at the edges, as in "Dropout in Testing Phase", Tables 3 and 5."""
+    order = list(square.index)
+    values = square.to_numpy(float)
+    words = np.vectorize(lambda v: f"{v:.1f}")(values).astype(object)
+    for row in pairs.to_dict("records"):
+        i, j = order.index(row["recognised_by"]), order.index(row["generated_under"])
+        if np.isfinite(row.get("accuracy_pct", np.nan)):
+            words[i, j] += f"\n{row['accuracy_pct_low']:.0f} to {row['accuracy_pct_high']:.0f}"
+        else:
+            words[i, j] = str(row["reason"]).split(":")[1].strip()
+    words[-1, -1] = ""
+    _cells(axis, values, words, order, order, "mako_r", 100.0)
+    axis.axhline(len(order) - 1, color="white", linewidth=4)
+    axis.axvline(len(order) - 1, color="white", linewidth=4)
+    axis.set_xlabel("samples generated under")
+    axis.set_ylabel("recognised by")
+
+
 def _draw(group: pd.DataFrame, rows: str, columns: str, title: str, path: Path) -> None:
     down, across = _ordered(group[rows], rows), _ordered(group[columns], columns)
     width, height = 1.15 * len(across) + 1.6, 0.75 * len(down) + 1.6
@@ -107,6 +157,21 @@ def _panel(
                     words[i, j] += f"\n{low:.0f} to {high:.0f}"
             else:
                 words[i, j] = _hole(cell)
+    _cells(axis, values, words, rows[1], columns[1], colours, top)
+    axis.set_xlabel(columns[0].replace("_", " "))
+    axis.set_ylabel(rows[0].replace("_", " "))
+
+
+def _cells(
+    axis: Axes,
+    values: np.ndarray,
+    words: np.ndarray,
+    down: Sequence[Hashable],
+    across: Sequence[Hashable],
+    colours: str,
+    top: float | None,
+) -> None:
+    """A heatmap with words in its cells; a cell without a value is grey, its words too."""
     empty = np.isnan(values)
     largest = 1.0 if empty.all() else np.nanmax(values)
     sns.heatmap(
@@ -121,16 +186,13 @@ def _panel(
         fmt="",
         annot_kws={"fontsize": 8},
         cbar=False,
-        xticklabels=[str(c) for c in columns[1]],
-        yticklabels=[str(r) for r in rows[1]],
+        xticklabels=[str(c) for c in across],
+        yticklabels=[str(r) for r in down],
     )
     axis.set_facecolor("0.93")
     for i, j in zip(*np.nonzero(empty), strict=True):
         axis.text(j + 0.5, i + 0.5, words[i, j], ha="center", va="center", fontsize=8, color="0.4")
-    axis.set_xlabel(columns[0].replace("_", " "))
-    axis.set_ylabel(rows[0].replace("_", " "))
-    axis.tick_params(axis="y", rotation=0)
-    axis.tick_params(axis="x", rotation=0)
+    axis.tick_params(axis="both", rotation=0)
 
 
 def _hole(cell: pd.DataFrame) -> str:

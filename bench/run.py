@@ -38,18 +38,14 @@ def typed(composed: DictConfig) -> Config:
     """A composed configuration as a checked ``Config``; each choice is named after its file.
 
     Raises:
-        ConfigError: for a value out of its range, or a key without one.
+        As ``config.typed``.
     """
     chosen = composed.hydra.runtime.choices if "hydra" in composed else HydraConfig.get().runtime.choices
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     with open_dict(own):
         for group in GROUPS:
             own[group].name = own[group].name or str(chosen[group])
-    # a job is handed its settings without the schema's types
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), own))
-    assert isinstance(config, Config)
-    config.check()
-    return config
+    return settings.typed(own)
 
 
 def one_line(error: BaseException) -> str:
@@ -181,9 +177,11 @@ def main() -> None:
         status = 1
     finally:
         if Command.sweep is not None:
-            from bench import aggregate
+            from bench import aggregate, transfer
 
             complete = aggregate.write(Command.sweep)
+            if status != 130:
+                print(*transfer.write(Command.sweep), sep="\n")
             status = status or (0 if complete else 1)
     raise SystemExit(status)
 

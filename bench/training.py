@@ -92,7 +92,7 @@ def trained(plan: Plan, dataset: Dataset, folder: Path, device: torch.device) ->
             start = time.perf_counter()
             model = fit(plan, dataset, device)
             _save(model, path, plan, time.perf_counter() - start)
-    return _load(path, plan, device)
+    return load(path, plan.build, device)
 
 
 def fit(plan: Plan, dataset: Dataset, device: torch.device) -> nn.Module:
@@ -140,7 +140,17 @@ def _save(model: nn.Module, path: Path, plan: Plan, seconds: float) -> None:
     temporary.replace(path)
 
 
-def _load(path: Path, plan: Plan, device: torch.device) -> Trained:
+def load(path: Path, build: Callable[[], nn.Module], device: torch.device) -> Trained:
+    """The network of a checkpoint.
+
+    Args:
+        path: ``<key>.safetensors`` in the folder of checkpoints.
+        build: Makes the untrained network.
+        device: Where the network is to be.
+
+    Raises:
+        CheckpointError: if the checkpoint is missing, damaged, or another one's under this name.
+    """
     again = f"{path}: %s; delete it to have the network trained again"
     try:
         with safe_open(path, "pt") as file:
@@ -148,14 +158,14 @@ def _load(path: Path, plan: Plan, device: torch.device) -> Trained:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(again % f"damaged checkpoint ({error})") from None
-    if metadata.get("key") != plan.key:
+    if metadata.get("key") != path.stem:
         raise CheckpointError(again % f"checkpoint of other settings ({metadata.get('key')})")
     if metadata.get("sha256") != _hash(state):
         raise CheckpointError(again % "damaged checkpoint (its weights don't match their hash)")
-    model = plan.build()
+    model = build()
     model.load_state_dict(state)
     model.to(device).eval().requires_grad_(False)
-    return Trained(model, plan.key, metadata["sha256"], float(metadata["seconds"]))
+    return Trained(model, path.stem, metadata["sha256"], float(metadata["seconds"]))
 
 
 def _hash(state: Mapping[str, torch.Tensor]) -> str:

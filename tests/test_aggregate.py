@@ -23,10 +23,8 @@ def record(
     key: str, config: dict[str, Any], success: float = 0.5, mad: float | None = 10.0
 ) -> dict[str, Any]:
     share = {"mean": success, "low": success - 0.1, "high": success + 0.1}
-    distance = {
-        name: None if mad is None else {"mean": mad, "median": mad}
-        for name in ("mad_255", "l0", "l1", "l2", "linf")
-    }
+    names = ("mad_255", "l0_values", "l1", "l2", "linf") if mad is not None else ()
+    distance = {name: {"mean": mad, "low": mad - 1, "high": mad + 1, "median": mad} for name in names}
     return {
         "key": key, "status": "ok", "config": config, "cell": aggregate.names(config),
         "images": {"count": 10},
@@ -152,7 +150,7 @@ def test_heatmap_shows_each_value_in_its_place_and_each_hole_with_its_reason(
     success, accuracy, mad = found[name]
     assert success == [["50.0\n40 to 60", "failed"], ["n/a", "missing"]]
     assert accuracy[0][0] == "50.0\n40 to 60"
-    assert mad == [["10.0", "failed"], ["n/a", "missing"]]
+    assert mad == [["10.0\n9 to 11", "failed"], ["n/a", "missing"]]
 
 
 def test_heatmap_of_rates_is_ordered_by_size_with_the_default_first(

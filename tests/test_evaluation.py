@@ -53,7 +53,7 @@ def test_distances_of_a_known_change() -> None:
     after = before.copy()
     after[0, 0, 0] = (0.6, -0.8)
     moved = evaluation.distances(before, after)
-    assert moved["l0"].tolist() == [2, 0]
+    assert moved["l0_values"].tolist() == [2, 0]
     for name, value in (("l1", 1.4), ("l2", 1.0), ("linf", 0.8), ("mad_255", 1.4 / 4 * 255)):
         assert moved[name] == pytest.approx([value, 0], rel=1e-6)
 

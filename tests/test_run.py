@@ -52,7 +52,7 @@ def test_one_cell_prints_its_result_and_keeps_its_record(bench_run: Run, output_
     assert record["metrics"]["fresh_draws"] == 4
     assert len(record["images"]["sha256"]) == len(record["images"]["indices"]) == 8
     assert set(record["versions"]) >= {"torch", "foolbox", "eagerpy", "numpy"}
-    for key in ("git_revision", "device", "data_fingerprint", "checkpoint", "seeds"):
+    for key in ("git_revision", "device", "data", "checkpoint", "seeds"):
         assert key in record
 
 

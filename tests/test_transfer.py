@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from running import Run
+
+from bench import cell, evaluation, transfer
+from bench.records import Store
+
+QUICK = ("samples=12", "training.epochs=5", "evaluation.draws=6")
+
+
+@pytest.fixture
+def crossed(bench_run: Run, output_dir: Path) -> pd.DataFrame:
+    outcome = bench_run("-m", "scheme=none,fc,all", "attack=fgsm,deepfool", "name=crossed", *QUICK)
+    assert outcome.status == 0, outcome.err
+    return pd.read_csv(output_dir / "crossed" / "transfer.csv")
+
+
+def test_every_scheme_looks_at_every_schemes_samples(crossed: pd.DataFrame, output_dir: Path) -> None:
+    assert len(crossed) == 2 * 3 * 3
+    own = crossed[(crossed["generated_under"] == "none") & (crossed["recognised_by"] == "none")]
+    # nothing is random there: what the attack claims is misclassified, and nothing else was kept
+    assert (own["accuracy_pct"] == 0).all()
+    assert (own["draws"] == 1).all()
+    assert (crossed[crossed["recognised_by"] != "none"]["draws"] == 6).all()
+    for attack in ("fgsm", "deepfool"):
+        assert (output_dir / "crossed" / f"transfer_digits_{attack}_untargeted.png").exists()
+
+
+def test_a_cell_is_what_passing_the_samples_by_hand_gives(crossed: pd.DataFrame, output_dir: Path) -> None:
+    store = Store(output_dir / "store")
+    results = pd.read_csv(output_dir / "crossed" / "results.csv")
+    fgsm = results[results["attack"] == "fgsm"].set_index("scheme")
+    record = store.read(fgsm.loc["none", "key"])
+    samples = store.samples(fgsm.loc["fc", "key"])
+    network = cell.restore(record, store)
+    claimed = samples["claimed"]
+    images, labels = (torch.from_numpy(samples[k][claimed]) for k in ("perturbed", "labels"))
+    expected = 100 * (network.model(images).argmax(-1) == labels).float().mean().item()
+    row = crossed.query("attack == 'fgsm' and generated_under == 'fc' and recognised_by == 'none'").iloc[0]
+    assert row["accuracy_pct"] == pytest.approx(expected)
+    assert row["single_draw_pct"] == pytest.approx(expected)
+    assert row["samples"] == claimed.sum()
+
+
+def test_a_second_look_passes_nothing(
+    crossed: pd.DataFrame, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def passed(*args: object) -> None:
+        raise AssertionError("looked again")
+
+    monkeypatch.setattr(evaluation, "recognise", passed)
+    again = transfer.table(output_dir / "crossed")
+    assert np.allclose(again["accuracy_pct"], crossed["accuracy_pct"])
+
+
+def test_means_stand_at_the_edges(crossed: pd.DataFrame) -> None:
+    (name, pairs), _ = transfer.groups(crossed)
+    assert name["attack"] == "fgsm"
+    square = transfer.matrix(pairs)
+    assert list(square.columns) == ["none", "fc", "all", "mean"]
+    assert list(square.index) == ["none", "fc", "all", "mean"]
+    value = pairs.query("generated_under == 'all' and recognised_by == 'fc'")["accuracy_pct"].item()
+    assert square.loc["fc", "all"] == value
+    inner = square.iloc[:3, :3]
+    assert np.allclose(square.loc["mean"][:3], inner.mean(axis=0))
+    assert np.allclose(square["mean"][:3], inner.mean(axis=1))
+
+
+def test_a_missing_cell_is_a_hole_with_its_reason(
+    crossed: pd.DataFrame, output_dir: Path, tmp_path: Path
+) -> None:
+    manifest = json.loads((output_dir / "crossed" / "cells.json").read_text())
+    manifest["store"] = str(output_dir / "store")
+    gone = next(c for c in manifest["cells"] if c["config"]["scheme"]["name"] == "fc")
+    gone["key"] = "0" * 16
+    (tmp_path / "cells.json").write_text(json.dumps(manifest))
+    pairs = transfer.table(tmp_path)
+    holes = pairs[pairs["accuracy_pct"].isna()]
+    # its row and its column, for one attack of two
+    assert len(holes) == 5
+    assert set(holes["reason"]) == {"samples: missing: not run yet", "recogniser: missing: not run yet"}
+    assert transfer.write(tmp_path)
+
+
+def test_it_runs_across_networks(bench_run: Run, output_dir: Path) -> None:
+    outcome = bench_run("-m", "scheme=fc", "attack=fgsm", "train_rate=0,0.5", "name=networks", *QUICK)
+    assert outcome.status == 0
+    pairs = pd.read_csv(output_dir / "networks" / "transfer.csv")
+    assert set(pairs["generated_under"]) == {"0.0", "0.5"} or set(pairs["generated_under"]) == {0.0, 0.5}
+    assert pairs["accuracy_pct"].notna().all()
+
+
+def test_one_scheme_alone_has_nothing_to_compare(bench_run: Run, output_dir: Path) -> None:
+    outcome = bench_run("-m", "scheme=fc", "attack=fgsm,deepfool", "name=alone", *QUICK)
+    assert outcome.status == 0
+    assert not (output_dir / "alone" / "transfer.csv").exists()
