@@ -99,7 +99,7 @@ def prepare(config: Config) -> Cell:
     """
     trusted = config.trusted_modules
     device = _device(config.device)
-    data = _dataset(config)
+    data = dataset(config)
     network = settings.find("model", config.model._target_, trusted)
     settings.check_options("model", network, config.model.options, given=("shape", "classes"))
     known = getattr(network, "sites", ())
@@ -482,7 +482,7 @@ def _trained(cell: Cell) -> training.Trained:
 _cached_datasets: dict[str, Dataset] = {}
 
 
-def _dataset(config: Config) -> Dataset:
+def dataset(config: Config) -> Dataset:
     """A dataset is loaded once a process, however many cells need it."""
     name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir])
     if name not in _cached_datasets:

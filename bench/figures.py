@@ -119,6 +119,74 @@ def _recognition(axis: Axes, pairs: pd.DataFrame, square: pd.DataFrame) -> None:
     axis.set_ylabel("recognised by")
 
 
+def pair(
+    frame: pd.DataFrame,
+    rows: str,
+    columns: str,
+    path: Path,
+    title: str,
+    across: Sequence[str],
+    down: Sequence[str] | None,
+) -> None:
+    """Draws a published table and the measured one beside it, on one scale.
+
+    Args:
+        frame: With ``published``, ``measured``, and the measured bounds.
+        rows, columns: Which of its columns name a row and a column.
+        path: Where the picture goes.
+        title: What stands over both.
+        across, down: Order of columns and rows; rows None: as they come.
+    """
+    across, down = list(across), list(down or dict.fromkeys(frame[rows]))
+    squares = {c: frame.pivot(index=rows, columns=columns, values=c) for c in ("published", "measured")}
+    bounds = [frame.pivot(index=rows, columns=columns, values=f"measured_{end}") for end in ("low", "high")]
+    arrays = {c: s.reindex(index=down, columns=across).to_numpy(float) for c, s in squares.items()}
+    low, high = (b.reindex(index=down, columns=across).to_numpy(float) for b in bounds)
+    top = max((np.nanmax(a) for a in arrays.values() if np.isfinite(a).any()), default=1.0)
+    size = (2 * (1.0 * len(across) + 1.6), 0.62 * len(down) + 1.8)
+    figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+    for axis, (name, values) in zip(axes, arrays.items(), strict=True):
+        words = np.full(values.shape, "", dtype=object)
+        for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
+            words[i, j] = f"{values[i, j]:.1f}"
+            if name == "measured" and np.isfinite(low[i, j]):
+                words[i, j] += f"\n{low[i, j]:.1f} to {high[i, j]:.1f}"
+        _cells(axis, values, words, down, across, "mako_r", top)
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel(columns.replace("_", " "))
+        axis.set_ylabel(rows.replace("_", " "))
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def samples(grid: Mapping[str, Any], targeted: bool, path: Path) -> None:
+    """Draws images and what attacks made of them, as in "Dropout in Testing Phase", Figs. 2 and 3.
+
+    Args:
+        grid: As ``papers.testing_phase.grid`` makes it.
+        targeted: Whether to print the target labels at the bottom.
+        path: Where the picture goes.
+    """
+    rows = {"original": grid["originals"], **grid["rows"]}
+    count = len(grid["labels"])
+    size = (0.95 * count + 1.4, 0.95 * len(rows) + 0.6)
+    figure, axes = plt.subplots(len(rows), count, figsize=size, squeeze=False, layout="constrained")
+    for (name, images), line in zip(rows.items(), axes, strict=True):
+        for image, axis in zip(images, line, strict=True):
+            # channels last, and none of a single one
+            axis.imshow(np.moveaxis(image, 0, -1).squeeze(), cmap="gray", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    for axis, label in zip(axes[0], grid["labels"], strict=True):
+        axis.set_title(f"true {label}", fontsize=9)
+    if targeted:
+        for axis, target in zip(axes[-1], grid["targets"], strict=True):
+            axis.set_xlabel(f"target {target}", fontsize=9)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
 def _draw(group: pd.DataFrame, rows: str, columns: str, title: str, path: Path) -> None:
     down, across = _ordered(group[rows], rows), _ordered(group[columns], columns)
     width, height = 1.15 * len(across) + 1.6, 0.75 * len(down) + 1.6

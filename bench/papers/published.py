@@ -1,0 +1,158 @@
+"""What two papers' reports share: printed tables with their errata, intervals of sums, verdicts.
+
+Here belongs what does not know which paper it serves.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.evaluation import Estimate
+
+TABLES = Path(__file__).parent / "tables"
+
+
+def errata(paper: str) -> pd.DataFrame:
+    """A paper's known misprints, one a row, in the columns of its ``errata.csv``.
+
+    ``value`` is what a comparison uses; empty: nothing usable was printed. ``*``: the whole of it.
+    """
+    return pd.read_csv(TABLES / paper / "errata.csv", dtype=str, keep_default_na=False)
+
+
+def table(paper: str, name: str, row: str, column: str) -> pd.DataFrame:
+    """A printed table, tidy, with ``printed`` as it stands there, ``value`` as a number, and a ``note``.
+
+    Args:
+        paper: A folder of ``tables/``.
+        name: A file of it, such as ``table3``.
+        row, column: Which of its columns an erratum's ``row`` and ``column`` mean.
+    """
+    frame = pd.read_csv(TABLES / paper / f"{name}.csv", dtype=str, keep_default_na=False)
+    frame["value"] = pd.to_numeric(frame["printed"], errors="coerce")
+    frame["note"] = ""
+    for slip in errata(paper).query("table == @name").to_dict("records"):
+        hit = pd.Series(True, frame.index)
+        for key, found in (("attack", "attack"), (row, slip["row"]), (column, slip["column"])):
+            wanted = slip["attack"] if key == "attack" else found
+            if wanted != "*" and key in frame.columns:
+                hit &= frame[key] == wanted
+        if not hit.any():
+            raise ValueError(f"{paper}: erratum of {name} matches no entry: {slip}")
+        frame.loc[hit, "value"] = float(slip["value"]) if slip["value"] else math.nan
+        frame.loc[hit, "note"] = slip["note"]
+    return frame
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of independent estimates, with the interval that theirs imply.
+
+    Source: Zou and Donner (2008), the method of variance estimates recovery.
+    """
+    if not estimates:
+        return Estimate(math.nan, math.nan, math.nan)
+    mean, low, high = np.array(estimates).T
+    n = len(estimates)
+    centre = float(mean.mean())
+    return Estimate(
+        centre,
+        centre - math.sqrt(((mean - low) ** 2).sum()) / n,
+        centre + math.sqrt(((high - mean) ** 2).sum()) / n,
+    )
+
+
+def difference(one: Estimate, other: Estimate) -> Estimate:
+    """``one - other``, with the interval that theirs imply (Newcombe 1998, method 10)."""
+    centre = one.mean - other.mean
+    return Estimate(
+        centre,
+        centre - math.hypot(one.mean - one.low, other.high - other.mean),
+        centre + math.hypot(one.high - one.mean, other.mean - other.low),
+    )
+
+
+def rank_correlation(published: pd.Series, measured: pd.Series) -> tuple[float, int]:
+    """Spearman's rank correlation over the entries that both have, and how many these are."""
+    both = published.notna() & measured.notna()
+    if both.sum() < 3 or len(published[both].unique()) < 2 or len(measured[both].unique()) < 2:
+        return math.nan, int(both.sum())
+    return float(stats.spearmanr(published[both], measured[both]).statistic), int(both.sum())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a sentence of a paper holds here.
+
+    Attributes:
+        where: Section or table.
+        sentence: What the paper says, and how it is tested.
+        verdict: ``holds``, ``does not hold``, or ``undecided`` where the intervals don't tell.
+        evidence: The figures.
+    """
+
+    where: str
+    sentence: str
+    verdict: str
+    evidence: str
+
+
+def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]], margin: float = 0.0) -> tuple[str, str]:
+    """Whether each later value is larger than the earlier one, from intervals.
+
+    Args:
+        steps: Earlier name and value, later name and value. The first step decides; the others may
+            only contradict.
+        margin: How much larger the first step must be.
+
+    Returns:
+        ``holds`` if the first difference is over ``margin`` with its whole interval and no other
+        step is reversed with its whole interval; ``does not hold`` if the first difference is under
+        it with its whole interval, or another step is reversed; else ``undecided``. And the figures.
+    """
+    differences = [(f"{b} - {a}", difference(y, x)) for a, x, b, y in steps]
+    (_, first), *others = differences
+    reversed_ = [name for name, d in others if d.high < 0]
+    if first.low > margin and not reversed_:
+        verdict = "holds"
+    elif first.high <= margin or reversed_:
+        verdict = "does not hold"
+    else:
+        verdict = "undecided"
+    figures = "; ".join(f"{name} {d.mean:+.2f} [{d.low:.2f}, {d.high:.2f}]" for name, d in differences)
+    return verdict, figures
+
+
+def small(estimate: Estimate, limit: float) -> str:
+    """``holds`` if the magnitude is under a limit with the whole interval, from intervals."""
+    if max(abs(estimate.low), abs(estimate.high)) < limit:
+        return "holds"
+    if estimate.low > limit or estimate.high < -limit:
+        return "does not hold"
+    return "undecided"
+
+
+def combined(verdicts: Sequence[str]) -> str:
+    """The verdict on a sentence that says several things at once."""
+    if "does not hold" in verdicts:
+        return "does not hold"
+    return "undecided" if "undecided" in verdicts or not verdicts else "holds"
+
+
+def markdown(frame: pd.DataFrame, words: Callable[[float], str] = str) -> str:
+    """A table in Markdown, its index first."""
+    head = ["", *map(str, frame.columns)]
+    rows = [
+        [str(name), *(words(v) for v in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
+    return "\n".join(
+        [
+            "| " + " | ".join(head) + " |",
+            "|---" * len(head) + "|",
+            *("| " + " | ".join(r) + " |" for r in rows),
+        ]
+    )

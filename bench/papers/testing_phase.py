@@ -1,0 +1,628 @@
+"""Tables 1 to 5 and Figures 2 and 3 of "Dropout in Testing Phase Makes Adversarial Samples ...".
+
+Here belongs what that paper says and how its sentences are tested, from the records of its two
+sweeps. After ``python -m bench.run -m +experiment=testing_phase/targeted`` and ``.../top3``:
+
+    python -m bench.papers.testing_phase outputs/testing_phase
+
+writes ``outputs/testing_phase/report/``.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
+from bench.config import typed
+from bench.evaluation import Estimate
+from bench.papers import published
+from bench.papers.published import Verdict, combined, difference, mean_of, ordered, small
+from bench.records import OK
+
+PAPER = "testing_phase"
+SCHEMES = ("none", "input", "feature", "fc", "all")
+SWEEPS = {"targeted": ("lbfgs", "fgsm", "jsma"), "top3": ("lbfgs", "fgsm", "jsma", "deepfool")}
+TABLE_OF = {"targeted": ("table2", "table3"), "top3": ("table4", "table5")}
+GOAL = {"targeted": "target", "top3": "top-3"}
+NAMES = {"lbfgs": "L-BFGS", "fgsm": "FGSM", "jsma": "JSMA", "deepfool": "DeepFool"}
+# more dropout: each step adds a site, or all of them at once
+STEPS = (
+    ("none", "all"), ("none", "input"), ("none", "feature"), ("none", "fc"),
+    ("input", "all"), ("feature", "all"), ("fc", "all"),
+)  # fmt: skip
+TINY_LOSS_PCT = 1.0
+"""Accuracy that conclusion (1) calls tiny; the paper loses 0.51 points at most."""
+
+
+def accuracies(results: Path) -> pd.DataFrame:
+    """Table 1: accuracy on training and test set under each scheme, one draw for each image.
+
+    Returns:
+        Columns ``data_set``, ``scheme``, ``accuracy_pct`` with ``_low`` and ``_high``, ``images``.
+    """
+    frame = aggregate.table(results)
+    store = aggregate.store_of(results)
+    rows = []
+    for scheme, group in frame[frame["status"] == OK].groupby("scheme", sort=False):
+        record = store.read(group["key"].iloc[0])
+        assert record is not None
+        decides = {name: record[name] for name in ("checkpoint", "test_rates", "device", "data")}
+        decides |= {"code": fingerprint.code(evaluation, schemes), "versions": fingerprint.versions()}
+        decides["operation"] = record["config"]["scheme"]["operation"]
+        path = store.folder / "accuracy" / f"{fingerprint.digest(decides)[:16]}.json"
+        if not path.exists():
+            records.write_text(path, json.dumps(_accuracy(record, store)) + "\n")
+        rows += [{"data_set": k, "scheme": scheme, **v} for k, v in json.loads(path.read_text()).items()]
+    return pd.DataFrame(rows)
+
+
+def _accuracy(record: Mapping[str, Any], store: records.Store) -> dict[str, dict[str, float]]:
+    network = cell.restore(record, store)
+    data = cell.dataset(network.config)
+    found = {}
+    for name, images, labels in (
+        ("training", data.x_train, data.y_train),
+        ("testing", data.x_test, data.y_test),
+    ):
+        seed = fingerprint.derive_seed(record["config"]["seed"], f"accuracy {name}")
+        schemes.install(network.model, network.rates, torch.Generator(network.device).manual_seed(seed))
+        inputs, truth = (torch.from_numpy(a).to(network.device) for a in (images, labels))
+        right = evaluation.correct(network.model, inputs, truth, network.config.batch_size)
+        mean, low, high = (100 * v for v in evaluation.estimate(right.astype(float)))
+        found[name] = {
+            "accuracy_pct": mean,
+            "accuracy_pct_low": low,
+            "accuracy_pct_high": high,
+            "images": len(right),
+        }
+    return found
+
+
+def beside(reference: pd.DataFrame, measured: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
+    """Published and measured, side by side: one row an entry of the printed table.
+
+    Args:
+        reference: As ``published.table`` gives it.
+        measured: With the same ``keys``, ``value`` and, where there are any, its bounds.
+        keys: What names an entry.
+        value: The measured column.
+    """
+    columns = {value: "measured", f"{value}_low": "measured_low", f"{value}_high": "measured_high"}
+    kept = measured.rename(columns=columns)
+    kept = kept[[*keys, *(c for c in (*columns.values(), "single_draw_pct", "reason") if c in kept)]]
+    both = reference.rename(columns={"value": "published"}).merge(kept, on=list(keys), how="left")
+    both["difference"] = both["measured"] - both["published"]
+    return both[
+        [
+            *keys,
+            "published",
+            *(c for c in both if c not in (*keys, "published", "printed", "note")),
+            "printed",
+            "note",
+        ]
+    ]
+
+
+def mad_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
+    """Tables 2 and 4: mean absolute difference by attack and scheme, with the means at the edges."""
+    frame = aggregate.table(results)
+    names = ["mad_255_mean", "mad_255_mean_low", "mad_255_mean_high"]
+    cells = {
+        (r["attack"], r["scheme"]): Estimate(*(r.get(n, math.nan) for n in names))
+        for r in frame.to_dict("records")
+        if r["status"] == OK
+    }
+    rows = [(a, s, cells[a, s]) for a in attacks for s in SCHEMES if (a, s) in cells]
+    for attack in attacks:
+        rows.append((attack, "mean", mean_of([e for a, s, e in rows if a == attack and s != "mean"])))
+    for scheme in SCHEMES:
+        rows.append(("mean", scheme, mean_of([e for a, s, e in rows if s == scheme and a != "mean"])))
+    return pd.DataFrame([{"attack": a, "scheme": s, **dict(zip(names, e, strict=True))} for a, s, e in rows])
+
+
+def recognition_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
+    """Tables 3 and 5: accuracy of each scheme on each scheme's samples, with the means at the edges."""
+    pairs = transfer.table(results)
+    names = ["accuracy_pct", "accuracy_pct_low", "accuracy_pct_high"]
+    rows = []
+    for attack in attacks:
+        group = pairs[pairs["attack"] == attack]
+        entries = group[["attack", "recognised_by", "generated_under", *names, "single_draw_pct"]].to_dict(
+            "records"
+        )
+        rows += entries
+        for along, edge in (("recognised_by", "generated_under"), ("generated_under", "recognised_by")):
+            for scheme in SCHEMES:
+                there = [e for e in entries if e[along] == scheme and not math.isnan(e["accuracy_pct"])]
+                mean = mean_of([Estimate(*(e[n] for n in names)) for e in there])
+                single = float(np.mean([e["single_draw_pct"] for e in there])) if there else math.nan
+                rows.append(
+                    {
+                        "attack": attack,
+                        along: scheme,
+                        edge: "mean",
+                        **dict(zip(names, mean, strict=True)),
+                        "single_draw_pct": single,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+class Findings:
+    """Everything measured, and the paper's sentences judged by it.
+
+    Args:
+        folder: Holds the sweeps' folders ``targeted`` and ``top3``.
+    """
+
+    def __init__(self, folder: Path):
+        self.tables: dict[str, pd.DataFrame] = {}
+        first = folder / "targeted"
+        reference = published.table(PAPER, "table1", "data_set", "scheme")
+        self.tables["table1"] = beside(reference, accuracies(first), ["data_set", "scheme"], "accuracy_pct")
+        for sweep, attacks in SWEEPS.items():
+            mad, recognition = TABLE_OF[sweep]
+            self.tables[mad] = beside(
+                published.table(PAPER, mad, "attack", "scheme"),
+                mad_table(folder / sweep, attacks),
+                ["attack", "scheme"],
+                "mad_255_mean",
+            )
+            keys = ["attack", "recognised_by", "generated_under"]
+            self.tables[recognition] = beside(
+                published.table(PAPER, recognition, "recognised_by", "generated_under"),
+                recognition_table(folder / sweep, attacks),
+                keys,
+                "accuracy_pct",
+            )
+
+    def value(self, table: str, **entry: str) -> Estimate:
+        """One measured entry of a table."""
+        frame = self.tables[table]
+        for key, wanted in entry.items():
+            frame = frame[frame[key] == wanted]
+        mean, low, high = frame[["measured", "measured_low", "measured_high"]].iloc[0]
+        return Estimate(mean, low, high)
+
+    def correlations(self) -> pd.DataFrame:
+        """Spearman's rank correlation of each table with the published one, means left out."""
+        rows = []
+        for name, frame in self.tables.items():
+            edges = [c for c in ("attack", "scheme", "recognised_by", "generated_under") if c in frame]
+            inner = frame[~(frame[edges] == "mean").any(axis=1)]
+            parts = [("all", inner)]
+            if "attack" in frame:
+                parts += [(str(a), g) for a, g in inner.groupby("attack", sort=False)]
+            for attack, part in parts:
+                rho, entries = published.rank_correlation(part["published"], part["measured"])
+                rows.append({"table": name, "attack": attack, "spearman": rho, "entries": entries})
+        return pd.DataFrame(rows)
+
+    def more_dropout(
+        self, table: str, attack: str, *, mean_over: str = "", falls: bool = False
+    ) -> tuple[str, str]:
+        """Whether a figure grows (or ``falls``) with dropout, as ``published.ordered`` judges it.
+
+        From no dropout to all of it decides; adding one site, or the others to one, may not go the
+        other way. ``mean_over`` says along which key of a recognition table the means are taken.
+        """
+        values = {}
+        for scheme in SCHEMES:
+            if mean_over:
+                key = "generated_under" if mean_over == "recognised_by" else "recognised_by"
+                values[scheme] = self.value(table, attack=attack, **{mean_over: "mean", key: scheme})
+            else:
+                values[scheme] = self.value(table, attack=attack, scheme=scheme)
+        steps = [(b, a) if falls else (a, b) for a, b in STEPS]
+        return ordered([(a, values[a], b, values[b]) for a, b in steps])
+
+    def verdicts(self) -> list[Verdict]:
+        """The paper's conclusions (1) to (3), and every sentence of section 4 on more dropout, tested."""
+        found: list[Verdict] = []
+
+        def add(where: str, sentence: str, verdict: str, evidence: str) -> None:
+            found.append(Verdict(where, sentence, verdict, evidence))
+
+        for attack in ("lbfgs", "fgsm"):
+            add(
+                "4.2, Table 2",
+                f"more dropout makes target samples harder to generate for {NAMES[attack]} (MAD grows)",
+                *self.more_dropout("table2", attack),
+            )
+        change = self._relative_change("table2", "jsma")
+        others = [abs(self._relative_change("table2", a).mean) for a in ("lbfgs", "fgsm")]
+        add(
+            "4.2, Table 2",
+            "JSMA is less affected (its MAD changes from none to all by less than L-BFGS's and FGSM's)",
+            small(change, min(others)),
+            f"JSMA {_pct(change)}; L-BFGS and FGSM change by {others[0]:.0f} % and {others[1]:.0f} %",
+        )
+        add(
+            *self._ranking(
+                "4.2, Table 2",
+                "table2",
+                ("jsma", "lbfgs", "fgsm"),
+                "JSMA has the least MAD, then L-BFGS, FGSM the most",
+            )
+        )
+        for sweep in SWEEPS:
+            recognition = TABLE_OF[sweep][1]
+            where = f"4.{2 if sweep == 'targeted' else 3}, Table {recognition[-1]}"
+            for attack in SWEEPS[sweep]:
+                add(
+                    where,
+                    "samples generated with more dropout are easier to recognise, "
+                    f"{GOAL[sweep]} {NAMES[attack]} (column means grow)",
+                    *self.more_dropout(recognition, attack, mean_over="recognised_by"),
+                )
+            for attack in SWEEPS[sweep]:
+                add(
+                    where,
+                    f"more dropout makes the network more robust, {GOAL[sweep]} {NAMES[attack]} "
+                    "(row means grow)",
+                    *self.more_dropout(recognition, attack, mean_over="generated_under"),
+                )
+        add(
+            "4.3, Table 4",
+            "more dropout makes top-3 samples easier to generate with JSMA (MAD falls)",
+            *self.more_dropout("table4", "jsma", falls=True),
+        )
+        for attack in ("lbfgs", "fgsm", "deepfool"):
+            grows, evidence = self.more_dropout("table4", attack)
+            falls, _ = self.more_dropout("table4", attack, falls=True)
+            add(
+                "4.3, Table 4",
+                f"there is no obvious trend for {NAMES[attack]} (MAD neither grows nor falls with dropout)",
+                "does not hold" if "holds" in (grows, falls) else "holds",
+                evidence,
+            )
+        add(
+            *self._ranking(
+                "4.3, Table 4",
+                "table4",
+                ("deepfool", "lbfgs", "jsma"),
+                "DeepFool has the least MAD, then L-BFGS; JSMA is poor",
+            )
+        )
+        add(
+            *self._ranking(
+                "4.3, Table 4",
+                "table4",
+                ("deepfool", "lbfgs", "fgsm"),
+                "DeepFool has the least MAD, then L-BFGS; FGSM is poor",
+            )
+        )
+        found += self._conclusions()
+        return found
+
+    def _conclusions(self) -> list[Verdict]:
+        losses = {
+            s: difference(
+                self.value("table1", data_set="testing", scheme="none"),
+                self.value("table1", data_set="testing", scheme=s),
+            )
+            for s in SCHEMES[1:]
+        }
+        tiny = combined([small(Estimate(v.mean, v.mean, v.high), TINY_LOSS_PCT) for v in losses.values()])
+        found = [
+            Verdict(
+                "5, (1)",
+                f"tiny performance loss: each scheme costs less than {TINY_LOSS_PCT:g} point in testing",
+                tiny,
+                "; ".join(f"{s} {v.mean:+.2f} [{v.low:.2f}, {v.high:.2f}]" for s, v in losses.items()),
+            )
+        ]
+        own: list[tuple[str, str, Estimate]] = []
+        for sweep, attack in ((s, a) for s in SWEEPS for a in SWEEPS[s]):
+            table = TABLE_OF[sweep][1]
+            of_none = {
+                r: self.value(table, attack=attack, generated_under="none", recognised_by=r) for r in SCHEMES
+            }
+            verdict, evidence = ordered(
+                [("none", of_none["none"], r, of_none[r]) for r in ("all", "input", "feature", "fc")]
+            )
+            found.append(
+                Verdict(
+                    "5, (1)",
+                    "samples generated without dropout are recognised better with it, "
+                    f"{GOAL[sweep]} {NAMES[attack]}",
+                    verdict,
+                    evidence,
+                )
+            )
+            own += [
+                (
+                    f"{sweep} {attack}",
+                    s,
+                    self.value(table, attack=attack, generated_under="mean", recognised_by=s),
+                )
+                for s in SCHEMES
+            ]
+        means = {s: mean_of([e for _, name, e in own if name == s]) for s in SCHEMES}
+        verdict = combined(
+            [
+                ordered([("feature", means["feature"], "fc", means["fc"])])[0],
+                ordered([("input", means["input"], "feature", means["feature"])])[0],
+            ]
+        )
+        found.append(
+            Verdict(
+                "5, (2)",
+                "dropout on the fully connected layer is the most efficient, then feature, then input "
+                "(mean accuracy over all attacks' samples)",
+                verdict,
+                "; ".join(
+                    f"{s} {means[s].mean:.1f} [{means[s].low:.1f}, {means[s].high:.1f}]" for s in SCHEMES
+                ),
+            )
+        )
+        changes = {a: self._relative_change("table2", a) for a in SWEEPS["targeted"]}
+        apart = [difference(changes[a], changes["jsma"]) for a in ("lbfgs", "fgsm")]
+        found.append(
+            Verdict(
+                "5, (3)",
+                "the impact differs between attacks: target L-BFGS and FGSM are hindered "
+                "(MAD grows by more than JSMA's)",
+                combined(
+                    ["holds" if d.low > 0 else "does not hold" if d.high < 0 else "undecided" for d in apart]
+                ),
+                "; ".join(f"{NAMES[a]} {_pct(c)}" for a, c in changes.items()),
+            )
+        )
+        changes = {a: self._relative_change("table4", a) for a in SWEEPS["top3"]}
+        jsma = changes["jsma"]
+        others = max(abs(changes[a].mean) for a in ("lbfgs", "fgsm", "deepfool"))
+        found.append(
+            Verdict(
+                "5, (3)",
+                "top-3 JSMA becomes easier (its MAD falls), with less impact on L-BFGS, FGSM and DeepFool",
+                "holds" if jsma.high < -others else "does not hold" if jsma.low > -others else "undecided",
+                "; ".join(f"{NAMES[a]} {_pct(c)}" for a, c in changes.items()),
+            )
+        )
+        return found
+
+    def _relative_change(self, table: str, attack: str) -> Estimate:
+        """How much the MAD changes from none to all, in % of none's."""
+        none = self.value(table, attack=attack, scheme="none")
+        change = difference(self.value(table, attack=attack, scheme="all"), none)
+        return Estimate(*(100 * v / none.mean for v in change))
+
+    def _ranking(
+        self, where: str, table: str, order: Sequence[str], sentence: str
+    ) -> tuple[str, str, str, str]:
+        means = {a: self.value(table, attack=a, scheme="mean") for a in order}
+        judged = [ordered([(a, means[a], b, means[b])])[0] for a, b in itertools.pairwise(order)]
+        figures_ = "; ".join(f"{NAMES[a]} {m.mean:.1f} [{m.low:.1f}, {m.high:.1f}]" for a, m in means.items())
+        return where, f"{sentence} (mean over the schemes)", combined(judged), figures_
+
+
+def _pct(change: Estimate) -> str:
+    return f"{change.mean:+.0f} % [{change.low:.0f}, {change.high:.0f}]"
+
+
+def grid(results: Path, attacks: Sequence[str], count: int = 8) -> dict[str, Any] | None:
+    """Figures 2 and 3: images that every attack fooled without dropout and with all of it.
+
+    Returns:
+        ``originals`` (count, height, width[, 3]), ``labels``, ``targets``, and ``rows``: for each
+        attack and scheme its samples; None if no image serves.
+    """
+    frame = aggregate.table(results)
+    store = aggregate.store_of(results)
+    kept: dict[tuple[str, str], dict[int, int]] = {}
+    found = {}
+    for attack, scheme in itertools.product(attacks, ("none", "all")):
+        hit = frame[(frame["attack"] == attack) & (frame["scheme"] == scheme) & (frame["status"] == OK)]
+        if hit.empty:
+            return None
+        samples = found[attack, scheme] = store.samples(hit["key"].iloc[0])
+        kept[attack, scheme] = {
+            int(samples["indices"][i]): int(i) for i in np.flatnonzero(samples["claimed"])
+        }
+    shared = sorted(set.intersection(*(set(k) for k in kept.values())))
+    # labels and targets are the image's, whoever attacked it
+    of = dict(zip(samples["indices"], zip(samples["labels"], samples["targets"], strict=True), strict=True))
+    chosen: list[int] = []
+    for index in shared:
+        # one image a class, as in the paper's figures
+        if of[index][0] not in [of[i][0] for i in chosen]:
+            chosen.append(index)
+    chosen = sorted(chosen[:count], key=lambda i: of[i][0])
+    if not chosen:
+        return None
+    record = store.read(hit["key"].iloc[0])
+    assert record is not None
+    data = cell.dataset(typed(record["config"]))
+    return {
+        "originals": data.x_test[chosen],
+        "labels": [int(of[i][0]) for i in chosen],
+        "targets": [int(of[i][1]) for i in chosen],
+        "rows": {
+            f"{NAMES[a]}\n{'no dropout' if s == 'none' else s}": found[a, s]["perturbed"][
+                [kept[a, s][i] for i in chosen]
+            ]
+            for a, s in kept
+        },
+    }
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes every table, figure and verdict into ``folder/report``.
+
+    Args:
+        folder: Holds the sweeps' folders ``targeted`` and ``top3``.
+
+    Returns:
+        What was written.
+    """
+    report = folder / "report"
+    findings = Findings(folder)
+    written = []
+    text = [_heading(folder)]
+    for name, frame in findings.tables.items():
+        path = report / f"{name}.csv"
+        records.write_text(path, frame.to_csv(index=False))
+        text += [f"## Table {name[-1]}: {CAPTIONS[name]}", _layout(name, frame), _notes(frame)]
+        written += [path, *_pictures(name, frame, report)]
+    correlations, verdicts = findings.correlations(), findings.verdicts()
+    for name, table in (
+        ("correlations", correlations),
+        ("verdicts", pd.DataFrame(map(dataclasses.asdict, verdicts))),
+    ):
+        path = report / f"{name}.csv"
+        records.write_text(path, table.to_csv(index=False))
+        written.append(path)
+    for number, (sweep, attacks) in zip((2, 3), SWEEPS.items(), strict=True):
+        samples = grid(folder / sweep, attacks)
+        if samples is not None:
+            path = report / f"figure{number}.png"
+            figures.samples(samples, sweep == "targeted", path)
+            written.append(path)
+    text += ["## Summary", _summary(correlations, verdicts)]
+    path = report / "README.md"
+    records.write_text(path, "\n\n".join(t for t in text if t) + "\n")
+    return [*written, path]
+
+
+CAPTIONS = {
+    "table1": "accuracy for each dropout scheme, %",
+    "table2": "mean absolute difference between target adversarial and original samples (0-255)",
+    "table3": "cross recognition accuracy on target adversarial samples, %",
+    "table4": "mean absolute difference between top-3 adversarial and original samples (0-255)",
+    "table5": "cross recognition accuracy on top-3 adversarial samples, %",
+}
+
+
+def _heading(folder: Path) -> str:
+    lines = ["# Dropout in testing phase: published and measured", ""]
+    lines.append(
+        "Every entry reads *published / measured*. Measured values are means over fresh draws; their"
+    )
+    lines.append("95 % intervals, and the figure of a single draw, are in the CSV beside this page.")
+    for sweep in SWEEPS:
+        frame = aggregate.table(folder / sweep)
+        done = frame[frame["status"] == OK]
+        if done.empty:
+            continue
+        record = aggregate.store_of(folder / sweep).read(done["key"].iloc[0])
+        assert record is not None
+        config = record["config"]
+        wanted = config["samples"]
+        lines += [
+            "",
+            f"`{sweep}`: {config['dataset']['name']}, {config['training']['epochs']} epochs, "
+            f"{wanted} successes a cell, {len(done)} of {len(frame)} cells done, "
+            f"{config['evaluation']['draws']} fresh draws; "
+            f"{done['total_seconds'].sum() / 3600:.2f} hours of attacking and evaluating "
+            f"on {record['device']}, threads a cell: {config['threads']}; "
+            f"torch {record['versions']['torch']}, foolbox {record['versions']['foolbox']}, revision {record['git_revision']}.",
+        ]
+        for row in done.to_dict("records"):
+            found = round(row["claimed_success_pct"] * row["images"] / 100)
+            if found < wanted:
+                lines.append(
+                    f"- {row['attack']} under {row['scheme']}: only {found} successes among the "
+                    f"{row['images']:.0f} test images that the network gets right"
+                )
+    return "\n".join(lines)
+
+
+def _layout(name: str, frame: pd.DataFrame) -> str:
+    def words(row: pd.Series) -> str:
+        left = row["printed"] if pd.isna(row["published"]) else f"{row['published']:g}"
+        right = (
+            "-"
+            if pd.isna(row["measured"])
+            else f"{row['measured']:.2f}"
+            if name == "table1"
+            else f"{row['measured']:.1f}"
+        )
+        return f"{left}{'*' if row['note'] else ''} / {right}"
+
+    frame = frame.assign(words=frame.apply(words, axis=1))
+    order = [*SCHEMES, "mean"]
+    if name in ("table3", "table5"):
+        parts = []
+        for attack, group in frame.groupby("attack", sort=False):
+            square = group.pivot(index="recognised_by", columns="generated_under", values="words")
+            parts.append(f"{NAMES[str(attack)]} (row: recognised by; column: generated under)\n")
+            parts.append(published.markdown(square.reindex(index=order, columns=order).fillna("")) + "\n")
+        return "\n".join(parts)
+    rows = "data_set" if name == "table1" else "attack"
+    square = frame.pivot(index=rows, columns="scheme", values="words")
+    square = square.reindex(index=list(dict.fromkeys(frame[rows])), columns=[c for c in order if c in square])
+    return published.markdown(square.fillna(""))
+
+
+def _notes(frame: pd.DataFrame) -> str:
+    named = [c for c in ("attack", "recognised_by", "generated_under", "scheme") if c in frame]
+    lines: dict[str, list[str]] = {}
+    for row in frame[frame["note"] != ""].to_dict("records"):
+        lines.setdefault(row["note"], []).append("/".join(str(row[c]) for c in named))
+    return "\n".join(
+        f"\\* {places[0] if len(places) == 1 else f'{len(places)} entries'}: {note}"
+        for note, places in lines.items()
+    )
+
+
+def _summary(correlations: pd.DataFrame, verdicts: Sequence[Verdict]) -> str:
+    table = correlations.pivot(index="table", columns="attack", values="spearman")
+    table = table[[c for c in ("all", *NAMES) if c in table]]
+    lines = ["Rank correlation (Spearman) of the measured table with the published one:", ""]
+    lines.append(published.markdown(table, lambda v: "" if math.isnan(v) else f"{v:.2f}"))
+    lines += ["", "What the paper says, and whether it holds here, judged by 95 % intervals:", ""]
+    lines.append("| where | sentence, and its test | verdict | evidence |\n|---|---|---|---|")
+    lines += [f"| {v.where} | {v.sentence} | **{v.verdict}** | {v.evidence} |" for v in verdicts]
+    return "\n".join(lines)
+
+
+def _pictures(name: str, frame: pd.DataFrame, report: Path) -> list[Path]:
+    order = [*SCHEMES, "mean"]
+    if name in ("table2", "table4"):
+        path = report / f"{name}.png"
+        figures.pair(
+            frame,
+            "attack",
+            "scheme",
+            path,
+            f"Table {name[-1]}: mean absolute difference (0-255)",
+            order,
+            None,
+        )
+        return [path]
+    if name in ("table3", "table5"):
+        paths = []
+        for attack, group in frame.groupby("attack", sort=False):
+            path = report / f"{name}_{attack}.png"
+            title = f"Table {name[-1]}, {NAMES[str(attack)]}: accuracy on adversarial samples, %"
+            figures.pair(group, "recognised_by", "generated_under", path, title, order, order)
+            paths.append(path)
+        return paths
+    return []
+
+
+def main() -> None:
+    """The command of the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m bench.papers.testing_phase", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs/testing_phase"))
+    folder = parser.parse_args().folder
+    for sweep in SWEEPS:
+        if not (folder / sweep / "cells.json").exists():
+            parser.error(
+                f"{folder / sweep}: no sweep; run python -m bench.run -m +experiment={PAPER}/{sweep}"
+            )
+    print("\n".join(map(str, write(folder))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.evaluation import Estimate
+from bench.papers import published
+
+SCHEMES = ["none", "input", "feature", "fc", "all"]
+
+
+def means(frame: pd.DataFrame, rows: str, columns: str, decimals: int) -> list[tuple[str, str]]:
+    """Every printed mean that is not the mean of what it is printed beside."""
+    wrong = []
+    square = frame.pivot(index=rows, columns=columns, values="value")
+    for axis, table in ((1, square), (0, square.T)):
+        for name in table.index.drop("mean"):
+            entries = table.loc[name].drop("mean")
+            printed = table.loc[name, "mean"]
+            if not np.isnan(printed) and abs(entries.mean() - printed) > 0.5 * 10**-decimals + 1e-9:
+                wrong.append((name, "mean") if axis == 1 else ("mean", name))
+    return wrong
+
+
+@pytest.mark.parametrize(("name", "rows", "decimals"), [("table2", "attack", 3), ("table4", "attack", 3)])
+def test_testing_phase_mad_means_are_means(name: str, rows: str, decimals: int) -> None:
+    frame = published.table("testing_phase", name, "attack", "scheme")
+    assert means(frame, rows, "scheme", decimals) == []
+
+
+@pytest.mark.parametrize("name", ["table3", "table5"])
+def test_testing_phase_recognition_means_are_means_but_for_the_errata(name: str) -> None:
+    frame = published.table("testing_phase", name, "recognised_by", "generated_under")
+    errata = published.errata("testing_phase").query("table == @name and row != '*'")
+    for attack, group in frame.groupby("attack"):
+        if group["value"].isna().all():
+            # repeated from another table: its means are that table's
+            group = group.assign(value=pd.to_numeric(group["printed"]))
+        known = errata[(errata["attack"] == attack) & errata["note"].str.contains("mean of the printed")]
+        wrong = means(group, "recognised_by", "generated_under", 2)
+        assert sorted(wrong) == sorted(zip(known["row"], known["column"], strict=True))
+
+
+def test_testing_phase_fgsm_of_table_5_repeats_lbfgs_of_table_3() -> None:
+    three = published.table("testing_phase", "table3", "recognised_by", "generated_under")
+    five = published.table("testing_phase", "table5", "recognised_by", "generated_under")
+    assert list(three.query("attack == 'lbfgs'")["printed"]) == list(
+        five.query("attack == 'fgsm'")["printed"]
+    )
+    fgsm = five[five["attack"] == "fgsm"]
+    assert fgsm["value"].isna().all()
+    assert fgsm["note"].str.contains("copying slip").all()
+
+
+def test_a_misprint_is_carried_with_its_note_and_not_silently_mended() -> None:
+    three = published.table("testing_phase", "table3", "recognised_by", "generated_under")
+    slip = three.query("attack == 'jsma' and recognised_by == 'all' and generated_under == 'none'").iloc[0]
+    assert slip["printed"] == "579,"
+    assert slip["value"] == 57.9
+    assert "579" in slip["note"]
+    # what is printed as a number is that number
+    others = three[three["printed"] != "579,"]
+    assert (pd.to_numeric(others["printed"]) == others["value"]).all()
+
+
+def test_every_table_is_complete() -> None:
+    for name, attacks in (("table3", 3), ("table5", 4)):
+        frame = published.table("testing_phase", name, "recognised_by", "generated_under")
+        assert len(frame) == attacks * 35
+        assert set(frame["generated_under"]) == {*SCHEMES, "mean"}
+    assert len(published.table("testing_phase", "table1", "", "")) == 10
+    assert len(published.table("testing_phase", "table2", "", "")) == 3 * 6 + 5
+    assert len(published.table("testing_phase", "table4", "", "")) == 4 * 6 + 5
+
+
+def proportion(successes: float, n: int) -> Estimate:
+    from bench.evaluation import estimate
+
+    return estimate(np.repeat([1.0, 0.0], [int(successes * n), n - int(successes * n)]))
+
+
+def test_interval_of_a_difference_is_newcombes() -> None:
+    # Newcombe (1998), Table II, example (a): 56/70 - 48/80
+    found = published.difference(proportion(56 / 70, 70), proportion(48 / 80, 80))
+    assert found.mean == pytest.approx(0.2)
+    assert found.low == pytest.approx(0.0524, abs=2e-3)
+    assert found.high == pytest.approx(0.3339, abs=2e-3)
+
+
+def test_interval_of_a_mean_shrinks_with_the_root() -> None:
+    one = Estimate(1.0, 0.8, 1.2)
+    four = published.mean_of([one] * 4)
+    assert four.mean == 1
+    assert four.high - four.low == pytest.approx(0.2)
+    assert math.isnan(published.mean_of([]).mean)
+
+
+def test_order_is_judged_by_intervals_and_not_by_eye() -> None:
+    low, middle, high = Estimate(1, 0.9, 1.1), Estimate(1.1, 0.9, 1.3), Estimate(2, 1.9, 2.1)
+    assert published.ordered([("a", low, "b", high)])[0] == "holds"
+    assert published.ordered([("a", high, "b", low)])[0] == "does not hold"
+    assert published.ordered([("a", low, "b", middle)])[0] == "undecided"
+    # a step on the way that is clearly reversed contradicts the whole
+    assert published.ordered([("a", low, "c", high), ("a", high, "b", low)])[0] == "does not hold"
+    assert "b - a +1.00" in published.ordered([("a", low, "b", high)])[1]
+
+
+def test_a_small_difference_is_judged_by_its_interval() -> None:
+    assert published.small(Estimate(0.1, -0.2, 0.4), 0.5) == "holds"
+    assert published.small(Estimate(0.1, -0.2, 0.6), 0.5) == "undecided"
+    assert published.small(Estimate(-2, -3, -1), 0.5) == "does not hold"
+
+
+def test_rank_correlation_leaves_holes_out() -> None:
+    published_, measured = pd.Series([1, 2, np.nan, 4]), pd.Series([10, 20, 5, 40])
+    assert published.rank_correlation(published_, measured) == (pytest.approx(1.0), 3)
+    assert math.isnan(published.rank_correlation(published_, pd.Series([1.0] * 4))[0])
