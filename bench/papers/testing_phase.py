@@ -525,7 +525,8 @@ def _heading(folder: Path) -> str:
             f"{config['evaluation']['draws']} fresh draws; "
             f"{done['total_seconds'].sum() / 3600:.2f} hours of attacking and evaluating "
             f"on {record['device']}, threads a cell: {config['threads']}; "
-            f"torch {record['versions']['torch']}, foolbox {record['versions']['foolbox']}, revision {record['git_revision']}.",
+            f"torch {record['versions']['torch']}, foolbox {record['versions']['foolbox']}, "
+            f"revision {record['git_revision']}.",
         ]
         for row in done.to_dict("records"):
             found = round(row["claimed_success_pct"] * row["images"] / 100)
