@@ -51,9 +51,10 @@ def typed(composed: DictConfig) -> Config:
 def one_line(error: BaseException) -> str:
     """What an error says, in one line that names the key and what is allowed."""
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        group, _, choice = error.missing_cfg_file.partition("/")
+        group, _, choice = error.missing_cfg_file.rpartition("/")
         allowed = [option for option in error.options if option != "null"]
-        return f"{group}={choice}: no such choice; allowed: {', '.join(allowed)}"
+        hint = f"; allowed: {', '.join(allowed)}" if allowed else ""
+        return f"{group}={choice}: no such choice{hint}"
     # Hydra's outer error says that something can't be composed, OmegaConf's inner one which key and why
     inner = error
     while not isinstance(inner, OmegaConfBaseException) and (inner.__cause__ or inner.__context__):

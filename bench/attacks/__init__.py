@@ -5,5 +5,15 @@ on any model that Foolbox wraps.
 """
 
 from .criteria import TopKMisclassification
+from .deepfool import DeepFoolAttack
+from .gradient_sign import GradientSignAttack
+from .lbfgs import LBFGSAttack
+from .saliency_map import SaliencyMapAttack
 
-__all__ = ["TopKMisclassification"]
+__all__ = [
+    "DeepFoolAttack",
+    "GradientSignAttack",
+    "LBFGSAttack",
+    "SaliencyMapAttack",
+    "TopKMisclassification",
+]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import eagerpy as ep
+import numpy as np
 from foolbox.attacks.base import (
     MinimizationAttack,
     T,
@@ -16,10 +17,9 @@ from foolbox.attacks.base import (
     verify_input_bounds,
 )
 from foolbox.criteria import Criterion
-from foolbox.devutils import atleast_kd
 from foolbox.models import Model
 
-from .criteria import check_rows
+from .criteria import check_rows, holds, take
 
 Progress = Callable[[int, int], None]
 """Called with how many images are finished, and how many there are."""
@@ -106,33 +106,57 @@ class BatchAttack(MinimizationAttack, ABC):
     ) -> Any:
         raise_if_kwargs(kwargs)
         x, restore_type = ep.astensor_(inputs)
-        criterion = get_criterion(criterion)
         was_iterable = isinstance(epsilons, Iterable)
-        all_epsilons = list(epsilons) if was_iterable else [epsilons]
-        # the smallest epsilon is met only by the smallest perturbation
-        early_stop = None if None in all_epsilons else min(all_epsilons)
-        xp, accepted = self._minimize(model, x, criterion, early_stop, progress)
-
-        clipped, successes = [], []
-        for epsilon in all_epsilons:
-            xpc, success = xp, accepted
-            if epsilon is not None:
-                within = self.distance(x, xp) <= epsilon
-                if not within.all():
-                    xpc = ep.where(
-                        atleast_kd(within, x.ndim), xp, self.distance.clip_perturbation(x, xp, epsilon)
-                    )
-                    success = ep.where(within, accepted, criterion(xpc, model(xpc)))
-            clipped.append(xpc)
-            successes.append(success)
-
+        results = self._attack(model, x, criterion, list(epsilons) if was_iterable else [epsilons], progress)
         if not was_iterable:
-            return restore_type(xp), restore_type(clipped[0]), restore_type(successes[0])
+            raw, clipped, success = results[0]
+            return restore_type(raw), restore_type(clipped), restore_type(success)
         return (
-            [restore_type(xp)] * len(clipped),
-            [restore_type(c) for c in clipped],
-            restore_type(ep.stack(successes)),
+            [restore_type(raw) for raw, _, _ in results],
+            [restore_type(clipped) for _, clipped, _ in results],
+            restore_type(ep.stack([success for _, _, success in results])),
         )
+
+    def _attack(
+        self,
+        model: Model,
+        x: ep.Tensor,
+        criterion: Any,
+        epsilons: list[float | None],
+        progress: Progress | None,
+    ) -> list[tuple[ep.Tensor, ep.Tensor, ep.Tensor]]:
+        """Per epsilon: the perturbed images, the same clipped to it, and which of the clipped are claimed."""
+        criterion = self._checked(model, x, criterion)
+        # the smallest epsilon is met only by the smallest perturbation
+        limits = [epsilon for epsilon in epsilons if epsilon is not None]
+        early_stop = min(limits) if limits and len(limits) == len(epsilons) else None
+        xp, accepted = self._minimize(model, x, criterion, early_stop, progress)
+        return [(xp, *self._clip(model, x, xp, accepted, criterion, epsilon)) for epsilon in epsilons]
+
+    def _clip(
+        self,
+        model: Model,
+        x: ep.Tensor,
+        xp: ep.Tensor,
+        accepted: ep.Tensor,
+        criterion: Criterion,
+        epsilon: float | None,
+    ) -> tuple[ep.Tensor, ep.Tensor]:
+        if epsilon is None:
+            return xp, accepted
+        beyond = np.flatnonzero(~(self.distance(x, xp) <= epsilon).numpy())
+        if not len(beyond):
+            return xp, accepted
+        x_beyond = x[beyond]
+        try:
+            clipped = self.distance.clip_perturbation(x_beyond, xp[beyond], epsilon)
+            clipped = ep.clip(clipped, *model.bounds)
+            held = accepts(model, clipped, take(criterion, beyond), self.accept_draws)
+        except (
+            NotImplementedError
+        ):  # Foolbox can't shrink an L0 norm, and which pixel to give up is anyone's guess
+            clipped, held = x_beyond, accepted[beyond] != accepted[beyond]
+        return put(xp, beyond, clipped), put(accepted, beyond, held)
 
     def _minimize(
         self,
@@ -142,19 +166,95 @@ class BatchAttack(MinimizationAttack, ABC):
         early_stop: float | None,
         progress: Progress | None,
     ) -> tuple[ep.Tensor, ep.Tensor]:
-        criterion = get_criterion(criterion)
-        check_rows(criterion, len(x))
-        self.check_criterion(criterion)
-        verify_input_bounds(x, model)
+        criterion = self._checked(model, x, criterion)
         xp, accepted = self.minimize(model, x, criterion, early_stop=early_stop, progress=progress)
         assert xp.shape == x.shape
         assert accepted.shape == (len(x),)
         return xp, accepted
 
+    def _checked(self, model: Model, x: ep.Tensor, criterion: Any) -> Criterion:
+        criterion = get_criterion(criterion)
+        check_rows(criterion, len(x))
+        self.check_criterion(criterion)
+        verify_input_bounds(x, model)
+        return criterion
+
+    def accept(
+        self,
+        model: Model,
+        x: ep.Tensor,
+        criterion: Criterion,
+        logits: ep.Tensor,
+        confidence: float = 0.0,
+    ) -> np.ndarray:
+        """Which rows hold on ``accept_draws`` draws.
+
+        The draws that are there already count; more are made only where these are too few, and only
+        of rows that held on all of them.
+
+        Args:
+            model: The model that gave the logits.
+            x: Images, shape ``(batch, ...)``.
+            criterion: Their criterion.
+            logits: What ``draws`` passes gave for them, as ``pass_draws`` returns it.
+            confidence: As for ``holds``.
+
+        Returns:
+            Booleans, shape ``(batch,)``.
+        """
+        n = len(x)
+        draws = len(logits) // n
+        drawn = holds(repeat(criterion, n, draws), logits, confidence).numpy().reshape(draws, n)
+        held: np.ndarray = drawn[: self.accept_draws].all(axis=0)
+        return confirm(model, x, criterion, held, self.accept_draws - draws, confidence)
+
+
+def pass_draws(model: Model, x: ep.Tensor, draws: int) -> ep.Tensor:
+    """Logits of ``draws`` draws from one pass, shape ``(draws * batch, classes)``: all rows, then again."""
+    return model(x if draws == 1 else ep.tile(x, (draws,) + (1,) * (x.ndim - 1)))
+
+
+def repeat(criterion: Criterion, n: int, draws: int) -> Criterion:
+    """The criterion of ``n`` rows, for the logits that ``pass_draws`` returns for them."""
+    return criterion if draws == 1 else take(criterion, np.tile(np.arange(n), draws))
+
+
+def mean_draws(values: ep.Tensor, draws: int) -> ep.Tensor:
+    """The mean over draws of what was computed from ``pass_draws``, shape ``(batch,)``."""
+    return values if draws == 1 else values.reshape((draws, -1)).mean(axis=0)
+
+
+def confirm(
+    model: Model,
+    x: ep.Tensor,
+    criterion: Criterion,
+    held: np.ndarray,
+    draws: int,
+    confidence: float = 0.0,
+) -> np.ndarray:
+    """Which of the rows that held so far hold on ``draws`` fresh passes too, booleans ``(batch,)``.
+
+    A row that fails once isn't passed again.
+    """
+    held = held.copy()
+    for _ in range(draws):
+        rows = np.flatnonzero(held)
+        if not len(rows):
+            break
+        held[rows] = holds(take(criterion, rows), model(x[rows]), confidence).numpy()
+    return held
+
 
 def accepts(model: Model, x: ep.Tensor, criterion: Criterion, draws: int) -> ep.Tensor:
     """Whether the criterion holds on every one of ``draws`` fresh passes, booleans ``(batch,)``."""
-    held = criterion(x, model(x))
-    for _ in range(draws - 1):
-        held = ep.logical_and(held, criterion(x, model(x)))
-    return held
+    return ep.from_numpy(x, confirm(model, x, criterion, np.ones(len(x), dtype=bool), draws))
+
+
+def put(x: ep.Tensor, rows: np.ndarray, values: ep.Tensor) -> ep.Tensor:
+    """A copy of ``x`` with ``values`` in its ``rows``, which must differ.
+
+    EagerPy's own ``index_update`` calls a function that JAX no longer has.
+    """
+    source = np.arange(len(x))
+    source[rows] = len(x) + np.arange(len(rows))
+    return ep.concatenate([x, values])[source]

@@ -115,9 +115,44 @@ def margin(criterion: Criterion, outputs: ep.Tensor) -> ep.Tensor:
     raise unsupported(criterion)
 
 
+def holds(criterion: Criterion, outputs: ep.Tensor, confidence: float = 0.0) -> ep.Tensor:
+    """Whether each row is adversarial, by a margin of at least ``confidence``; booleans ``(batch,)``.
+
+    Outputs that are not a number hold nothing, whatever their argmax happens to be.
+
+    Args:
+        criterion: One of the three criteria known here.
+        outputs: Logits, shape ``(batch, classes)``.
+        confidence: The kappa of Carlini and Wagner, in the unit of the logits, at least 0.
+    """
+    return ep.logical_and(criterion(outputs, outputs), margin(criterion, outputs) <= -confidence)
+
+
+def cross_entropy(outputs: ep.Tensor, classes: ep.Tensor) -> ep.Tensor:
+    """Cross-entropy of ``classes``, shape ``(batch,)``, with a gradient that doesn't vanish early.
+
+    The usual gradient, softmax less one-hot, loses the class's own term where its probability rounds
+    to 1, which in float32 is 17 logits above the others. This form loses nothing up to 87.
+    """
+    own = outputs[range(len(outputs)), classes]
+    return softplus(log_sum_others(outputs, classes) - own)
+
+
+def log_sum_others(outputs: ep.Tensor, classes: ep.Tensor) -> ep.Tensor:
+    """The logarithm of the summed exponentials of all outputs but those of ``classes``, ``(batch,)``."""
+    others = ep.where(ep.onehot_like(outputs, classes) > 0, -ep.inf, outputs)
+    largest = others.max(axis=-1)
+    return (others - largest.expand_dims(axis=-1)).exp().sum(axis=-1).log() + largest
+
+
+def softplus(x: ep.Tensor) -> ep.Tensor:
+    """``log(1 + exp(x))``, without overflow."""
+    return ep.maximum(x, 0.0) + (-x.abs()).exp().log1p()
+
+
 def best_other(outputs: ep.Tensor, classes: ep.Tensor, k: int = 1) -> ep.Tensor:
     """The ``k``-th largest output that is not the one of ``classes``, shape ``(batch,)``."""
-    others = outputs - ep.onehot_like(outputs, classes, value=ep.inf)
+    others = ep.where(ep.onehot_like(outputs, classes) > 0, -ep.inf, outputs)
     if k == 1:
         return others.max(axis=-1)
     return others.sort(axis=-1)[:, -k]
