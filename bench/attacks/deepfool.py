@@ -37,8 +37,9 @@ class DeepFoolAttack(BatchAttack):
       and isn't visited again, but no step for another class takes it back either.
     * ``TargetedMisclassification``: the region where the target passes every other class.
 
-    As in the authors' code, the next image is ``clip(x + (1 + overshoot) * (r_0 + ... + r_i))``.
-    The sum isn't clipped. An image leaves at its first success.
+    As in the authors' code each step overshoots, ``x_{i+1} = clip(x_i + (1 + overshoot) * r_i)``, and an
+    image leaves at its first success. What clipping cuts off is forgotten: Foolbox, which carries it
+    along, ends a little farther away.
 
     A step costs one pass for the logits, and a forward and a backward pass per class that is still
     considered, of the images that are left. EagerPy can't keep a graph for several backward passes,
@@ -112,8 +113,8 @@ class DeepFoolAttack(BatchAttack):
         k = criterion.k if isinstance(criterion, TopKMisclassification) else 1
         result, accepted = x, np.zeros(len(x), dtype=bool)
 
-        # the rows that are left: which they are, where they stand, and what was added to get there
-        rows, xp, total = np.arange(len(x)), x, ep.zeros_like(x)
+        # the rows that are left: which they are, and where they stand
+        rows, xp = np.arange(len(x)), x
         stuck, classes = np.zeros(len(x), dtype=bool), None
         for step in range(self.steps + 1):
             held, logits = self._judge(model, xp, take(criterion, rows))
@@ -125,7 +126,7 @@ class DeepFoolAttack(BatchAttack):
             if step == self.steps or not len(left):
                 break
 
-            rows, xp, total, logits = rows[left], xp[left], total[left], logits[left]
+            rows, xp, logits = rows[left], xp[left], logits[left]
             # a target has to pass whichever class is on top by now
             classes = self._candidates(logits, own[rows], k) if classes is None or targeted else classes[left]
             ahead = pick(logits, classes) - pick(logits, own[rows, None])
@@ -140,8 +141,8 @@ class DeepFoolAttack(BatchAttack):
                 normals = normals[np.arange(len(rows))[:, None], nearest]
             weights, stuck = nearest_region(distances, normals, classes.shape[1] if targeted else k)
             weights_ = ep.from_numpy(x, weights.astype(np.float32))
-            total = total + (normals * weights_.expand_dims(axis=-1)).sum(axis=1).reshape(xp.shape)
-            xp = ep.clip(x[rows] + (1 + self.overshoot) * total, *model.bounds)
+            r = (normals * weights_.expand_dims(axis=-1)).sum(axis=1).reshape(xp.shape)
+            xp = ep.clip(xp + (1 + self.overshoot) * r, *model.bounds)
         return result, ep.from_numpy(x, accepted)
 
     def _judge(self, model: Model, x: ep.Tensor, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
