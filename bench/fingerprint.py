@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,18 @@ def code(*objects: Any) -> str:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             continue
-        tree = ast.parse(Path(spec.origin).read_bytes())
         package = name if spec.submodule_search_locations else name.rpartition(".")[0]
-        pending += [i for i in _imports(tree, package) if i.partition(".")[0] == name.partition(".")[0]]
-        sources[name] = _meaning(tree)
+        sources[name], imports = _read(spec.origin, Path(spec.origin).stat().st_mtime_ns, package)
+        pending += [i for i in imports if i.partition(".")[0] == name.partition(".")[0]]
     return digest(sources)
+
+
+@cache
+def _read(path: str, changed_ns: int, package: str) -> tuple[str, tuple[str, ...]]:
+    """What a module means, and what it imports; read once, until the file changes."""
+    tree = ast.parse(Path(path).read_bytes())
+    imports = tuple(_imports(tree, package))
+    return _meaning(tree), imports
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:

@@ -84,6 +84,10 @@ class _Looker:
     def __init__(self, store: Store):
         self.store = store
         self.networks: dict[str, cell.Restored] = {}
+        self.made_with = {
+            "versions": fingerprint.versions(),
+            "code": fingerprint.code(evaluation, schemes),
+        }
 
     def look(self, generated: Mapping[str, Any], recogniser: Mapping[str, Any]) -> dict[str, Any]:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
@@ -103,8 +107,7 @@ class _Looker:
             "draws": draws,
             "seed": seed,
             "device": other["device"],
-            "versions": fingerprint.versions(),
-            "code": fingerprint.code(evaluation, schemes),
+            **self.made_with,
         }
         path = self.store.folder / "transfer" / f"{fingerprint.digest(decides)[:16]}.json"
         if path.exists():
