@@ -271,6 +271,11 @@ TASKS = {
 """Every attack of this project, with the settings that the libraries can share."""
 
 
+def all_libraries() -> list[str]:
+    """The names of all libraries, this project's first."""
+    return list(dict.fromkeys(name for task in TASKS.values() for name in task.libraries))
+
+
 class Meter:
     """Counts a network's passes and the seconds spent in them, while entered."""
 
@@ -380,28 +385,38 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     names = list(dict.fromkeys(rows["task"]))
     if not names:
         return
-    libraries = list(dict.fromkeys(name for task in TASKS.values() for name in task.libraries))
-    colours = dict(zip(libraries, sns.color_palette("colorblind", len(libraries)), strict=True))
-    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False)
+    libraries = all_libraries()
+    figure, axes = plt.subplots(1, len(names), figsize=(3.2 * len(names) + 1.2, 3.2), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         panel = rows[rows["task"] == name]
         sns.scatterplot(
-            panel, x="seconds", y="distance", hue="library", palette=colours, s=80, ax=axis, legend=False
+            panel,
+            x="seconds",
+            y="distance",
+            hue="library",
+            style="library",
+            hue_order=libraries,
+            style_order=libraries,
+            palette="colorblind",
+            s=70,
+            ax=axis,
+            legend=name == names[-1],
         )
-        for row in panel.itertuples():
-            axis.annotate(
-                str(row.library), (row.seconds, row.distance), xytext=(5, 5), textcoords="offset points"
-            )
-        axis.set(xscale="log", title=name, ylabel=f"median L{TASKS[name].distance:g} distance")
-        axis.margins(0.25)
+        # whole decades, or their labels overlap
+        low, high = np.log10(panel["seconds"].min()), np.log10(panel["seconds"].max())
+        axis.set(xscale="log", xlim=(10 ** np.floor(low), 10 ** np.ceil(high + 1e-9)), title=name)
+        axis.set(
+            ylim=(0, 1.15 * panel["distance"].max()), ylabel=f"median L{TASKS[name].distance:g} distance"
+        )
+    sns.move_legend(axes[0, -1], "upper left", bbox_to_anchor=(1.02, 1), title=None, frameon=False)
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    libraries = list(dict.fromkeys(name for task in TASKS.values() for name in task.libraries))
+    libraries = all_libraries()
     parser = argparse.ArgumentParser(description="Measures the attacks against other libraries' own.")
     parser.add_argument("overrides", nargs="*", help="settings of the harness, such as dataset=mnist")
     parser.add_argument("--images", type=int, default=100)
