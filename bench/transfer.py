@@ -9,6 +9,7 @@ By itself: ``python -m bench.transfer outputs/sweep``.
 import argparse
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ def table(results: Path) -> pd.DataFrame:
     Returns:
         Columns ``dataset``, ``attack``, ``criterion``, ``seed`` (and other swept settings of the
         attack), ``generated_under``, ``recognised_by``, ``accuracy_pct`` with ``_low`` and ``_high``,
-        ``single_draw_pct``, ``samples``, ``draws``, and ``reason`` for a hole. Empty where the sweep
-        has fewer than two schemes.
+        ``single_draw_pct``, ``samples``, ``draws``, ``seconds``, and ``reason`` for a hole. Empty
+        where the sweep has fewer than two schemes.
     """
     frame = aggregate.table(results)
     store = aggregate.store_of(results)
@@ -122,6 +123,7 @@ class _Looker:
         except (HydraException, OmegaConfBaseException, CheckpointError) as error:
             return {"reason": f"recogniser: {' '.join(str(error).split())}"}
         torch.set_num_threads(network.config.threads)
+        start = time.perf_counter()
         generator = torch.Generator(network.device).manual_seed(seed)
         schemes.install(network.model, network.rates, generator)
         images, labels = (
@@ -135,6 +137,7 @@ class _Looker:
             "single_draw_pct": 100 * seen.single_draw,
             "samples": len(images),
             "draws": draws,
+            "seconds": time.perf_counter() - start,
         }
         records.write_text(path, json.dumps(row) + "\n")
         return row

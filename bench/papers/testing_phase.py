@@ -532,11 +532,18 @@ def _heading(folder: Path) -> str:
             "",
             f"`{sweep}`: {config['dataset']['name']}, {config['training']['epochs']} epochs, "
             f"{wanted} successes a cell, {len(done)} of {len(frame)} cells done, "
-            f"{config['evaluation']['draws']} fresh draws; "
-            f"{done['total_seconds'].sum() / 3600:.2f} hours of attacking and evaluating "
-            f"on {record['device']}, threads a cell: {config['threads']}; "
+            f"{config['evaluation']['draws']} fresh draws; on {record['device']}, threads a cell: {config['threads']}; "
             f"torch {record['versions']['torch']}, foolbox {record['versions']['foolbox']}, "
             f"revision {record['git_revision']}.",
+        ]
+        looks = transfer.table(folder / sweep).get("seconds", pd.Series(dtype=float)).sum()
+        seconds = done.groupby("attack", sort=False)["attack_seconds"].sum()
+        lines += [
+            "",
+            f"Where the time went: training {record['seconds']['training'] / 60:.1f} min; attacks "
+            + ", ".join(f"{NAMES[str(a)]} {t / 60:.1f} min" for a, t in seconds.items())
+            + f"; cells in all, training and evaluation included, {done['total_seconds'].sum() / 60:.1f} min; "
+            f"cross recognition {looks / 60:.1f} min.",
         ]
         for row in done.to_dict("records"):
             found = round(row["claimed_success_pct"] * row["images"] / 100)
