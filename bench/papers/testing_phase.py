@@ -532,7 +532,8 @@ def _heading(folder: Path) -> str:
             "",
             f"`{sweep}`: {config['dataset']['name']}, {config['training']['epochs']} epochs, "
             f"{wanted} successes a cell, {len(done)} of {len(frame)} cells done, "
-            f"{config['evaluation']['draws']} fresh draws; on {record['device']}, threads a cell: {config['threads']}; "
+            f"{config['evaluation']['draws']} fresh draws; on {record['device']}, "
+            f"threads a cell: {config['threads']}; "
             f"torch {record['versions']['torch']}, foolbox {record['versions']['foolbox']}, "
             f"revision {record['git_revision']}.",
         ]
@@ -542,7 +543,8 @@ def _heading(folder: Path) -> str:
             "",
             f"Where the time went: training {record['seconds']['training'] / 60:.1f} min; attacks "
             + ", ".join(f"{NAMES[str(a)]} {t / 60:.1f} min" for a, t in seconds.items())
-            + f"; cells in all, training and evaluation included, {done['total_seconds'].sum() / 60:.1f} min; "
+            + f"; all of the cells, training and evaluation included, "
+            f"{done['total_seconds'].sum() / 60:.1f} min; "
             f"cross recognition {looks / 60:.1f} min.",
         ]
         for row in done.to_dict("records"):
