@@ -57,8 +57,9 @@ class DeepFoolAttack(BatchAttack):
             They are the most probable ones of the first step, targeted those of each step.
         spare: Untargeted and top-k: from the second step on, only the k + ``spare`` classes whose
             boundaries were nearest at the first step are considered, at least 0, or None for all
-            candidates, which is the published attack. Default 2. With many candidates and None, top-k
-            tries every choice of k among them.
+            candidates, which is the published attack. Default 2. Which are nearest hardly changes from
+            step to step, unless the model is random: there None ends a little closer. With many
+            candidates and None, top-k tries every choice of k among them.
         overshoot: How much further than the boundaries to go, as a share of the perturbation, at
             least 0. Default 0.02.
         gradient_draws: Draws of the model that each gradient is averaged over, at least 1. Default 1.
