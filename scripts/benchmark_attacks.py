@@ -1,6 +1,7 @@
 """Measures this project's attacks against every library that has the same attack.
 
     pip install -e ".[peers]"
+    pip install "setuptools<80" wheel && pip install --no-build-isolation adv-lib
     python scripts/benchmark_attacks.py dataset=mnist data_dir=data --images 100 --folder outputs/attacks
 
 Same network, images, targets and number of threads for all, on the CPU, in one process, one after the
@@ -165,7 +166,9 @@ def torchattacks(name: str, targeted: bool, **options: Any) -> Callable[[Problem
     return call
 
 
-def advertorch(name: str, **options: Any) -> Callable[[Problem], Tensor]:
+def advertorch(name: str, *, alone: bool = False, **options: Any) -> Callable[[Problem], Tensor]:
+    """``alone``: an image a call, for the attack that minimises a batch as if it were a single image."""
+
     def call(p: Problem) -> Tensor:
         stand_in_for_torchvision()
         # PyTorch dropped this function; advertorch imports it for an attack that isn't used here
@@ -173,8 +176,10 @@ def advertorch(name: str, **options: Any) -> Callable[[Problem], Tensor]:
         if not hasattr(gradcheck, "zero_gradients"):
             gradcheck.zero_gradients = None  # type: ignore[attr-defined]
         attack = getattr(importlib.import_module("advertorch.attacks"), name)
-        found: Tensor = attack(p.network, clip_min=0.0, clip_max=1.0, **options).perturb(p.x, p.targets)
-        return found
+        ready = attack(p.network, clip_min=0.0, clip_max=1.0, **options)
+        size = 1 if alone else len(p.x)
+        parts = zip(p.x.split(size), p.targets.split(size), strict=True)
+        return torch.cat([ready.perturb(x, targets) for x, targets in parts])
 
     return call
 
@@ -244,7 +249,7 @@ TASKS = {
         True,
         {
             OURS: ours(attacks.LBFGSAttack(), True),
-            "advertorch": advertorch("LBFGSAttack", num_classes=10, batch_size=1),
+            "advertorch": advertorch("LBFGSAttack", alone=True, num_classes=10, batch_size=1),
         },
     ),
     "gradient sign": Task(

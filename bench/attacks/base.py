@@ -17,6 +17,7 @@ from foolbox.attacks.base import (
     verify_input_bounds,
 )
 from foolbox.criteria import Criterion
+from foolbox.devutils import atleast_kd
 from foolbox.models import Model
 
 from .criteria import check_rows, holds, take
@@ -186,11 +187,12 @@ class BatchAttack(MinimizationAttack, ABC):
         criterion: Criterion,
         logits: ep.Tensor,
         confidence: float = 0.0,
+        wanted: np.ndarray | None = None,
     ) -> np.ndarray:
         """Which rows hold on ``accept_draws`` draws.
 
         The draws that are there already count; more are made only where these are too few, and only
-        of rows that held on all of them.
+        of rows that held on all of them and are wanted.
 
         Args:
             model: The model that gave the logits.
@@ -198,6 +200,8 @@ class BatchAttack(MinimizationAttack, ABC):
             criterion: Their criterion.
             logits: What ``draws`` passes gave for them, as ``pass_draws`` returns it.
             confidence: As for ``holds``.
+            wanted: Rows worth more draws, booleans; None for all. For the others the draws that are
+                there must do, so that they mustn't be claimed.
 
         Returns:
             Booleans, shape ``(batch,)``.
@@ -206,7 +210,9 @@ class BatchAttack(MinimizationAttack, ABC):
         draws = len(logits) // n
         drawn = holds(repeat(criterion, n, draws), logits, confidence).numpy().reshape(draws, n)
         held: np.ndarray = drawn[: self.accept_draws].all(axis=0)
-        return confirm(model, x, criterion, held, self.accept_draws - draws, confidence)
+        asked = held if wanted is None else held & wanted
+        confirmed = confirm(model, x, criterion, asked, self.accept_draws - draws, confidence)
+        return np.where(asked, confirmed, held)
 
 
 def pass_draws(model: Model, x: ep.Tensor, draws: int) -> ep.Tensor:
@@ -222,6 +228,42 @@ def repeat(criterion: Criterion, n: int, draws: int) -> Criterion:
 def mean_draws(values: ep.Tensor, draws: int) -> ep.Tensor:
     """The mean over draws of what was computed from ``pass_draws``, shape ``(batch,)``."""
     return values if draws == 1 else values.reshape((draws, -1)).mean(axis=0)
+
+
+def row_gradients(
+    model: Model,
+    x: ep.Tensor,
+    criterion: Criterion,
+    loss: Callable[[Criterion, ep.Tensor], ep.Tensor],
+    draws: int,
+) -> Callable[[ep.Tensor, np.ndarray], tuple[ep.Tensor, ep.Tensor, ep.Tensor]]:
+    """A function that gives each row's loss and its gradient, averaged over draws, from one pass.
+
+    Args:
+        model: The model.
+        x: Images, of which the function takes perturbed versions.
+        criterion: Their criterion.
+        loss: Of a criterion and logits, the loss of each row.
+        draws: How many draws to average over.
+
+    Returns:
+        A function of some perturbed images, in any shape, and of the rows they belong to. It returns
+        losses ``(rows,)``, logits as ``pass_draws`` does, and gradients in the shape of the images,
+        0 where they aren't a number.
+    """
+
+    def summed(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, tuple[ep.Tensor, ep.Tensor]]:
+        logits = pass_draws(model, z.reshape((len(rows), *x.shape[1:])), draws)
+        losses = mean_draws(loss(repeat(take(criterion, rows), len(rows), draws), logits), draws)
+        return losses.sum(), (losses, logits)
+
+    value_and_grad = ep.value_and_grad_fn(x, summed, has_aux=True)
+
+    def evaluate(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, ep.Tensor, ep.Tensor]:
+        _, (losses, logits), gradient = value_and_grad(z, rows)
+        return losses, logits, ep.where(gradient.isnan(), 0.0, gradient)
+
+    return evaluate
 
 
 def confirm(
@@ -248,6 +290,11 @@ def confirm(
 def accepts(model: Model, x: ep.Tensor, criterion: Criterion, draws: int) -> ep.Tensor:
     """Whether the criterion holds on every one of ``draws`` fresh passes, booleans ``(batch,)``."""
     return ep.from_numpy(x, confirm(model, x, criterion, np.ones(len(x), dtype=bool), draws))
+
+
+def rowwise(which: ep.Tensor, a: ep.Tensor, b: ep.Tensor) -> ep.Tensor:
+    """Rows of ``a`` where ``which`` holds, of ``b`` elsewhere."""
+    return ep.where(atleast_kd(which, a.ndim), a, b)
 
 
 def put(x: ep.Tensor, rows: np.ndarray, values: ep.Tensor) -> ep.Tensor:

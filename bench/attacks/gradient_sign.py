@@ -12,7 +12,7 @@ from foolbox.devutils import atleast_kd
 from foolbox.distances import linf
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, pass_draws, put
+from .base import BatchAttack, Progress, put, row_gradients
 from .criteria import cross_entropy, take
 
 # Smaller passes than this waste the machine, so a small batch tries several epsilons in one.
@@ -103,17 +103,15 @@ class GradientSignAttack(BatchAttack):
 
     def _direction(self, model: Model, x: ep.Tensor, criterion: Criterion) -> tuple[ep.Tensor, np.ndarray]:
         """The signs to step along, and which images are adversarial before any step."""
-        draws = self.gradient_draws
         targeted = isinstance(criterion, TargetedMisclassification)
-        classes = criterion.target_classes if targeted else criterion.labels  # type: ignore[attr-defined]
-        repeated = classes[np.tile(np.arange(len(x)), draws)]
 
-        def loss(x: ep.Tensor) -> tuple[ep.Tensor, ep.Tensor]:
-            logits = pass_draws(model, x, draws)
-            return cross_entropy(logits, repeated).sum(), logits
+        def loss(criterion: Criterion, logits: ep.Tensor) -> ep.Tensor:
+            classes = criterion.target_classes if targeted else criterion.labels  # type: ignore[attr-defined]
+            return cross_entropy(logits, classes)
 
-        _, logits, gradient = ep.value_and_grad_fn(x, loss, has_aux=True)(x)
-        sign = ep.where(gradient.isnan(), 0.0, gradient).sign()
+        evaluate = row_gradients(model, x, criterion, loss, self.gradient_draws)
+        _, logits, gradient = evaluate(x, np.arange(len(x)))
+        sign = gradient.sign()
         return (-sign if targeted else sign), self.accept(model, x, criterion, logits)
 
     def _search(

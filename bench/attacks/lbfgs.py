@@ -3,8 +3,6 @@
 Here belong that optimiser and the line search over c. Other ways to minimise the same penalty do not.
 """
 
-from collections.abc import Callable
-
 import eagerpy as ep
 import numpy as np
 from foolbox.criteria import Criterion, TargetedMisclassification
@@ -12,7 +10,7 @@ from foolbox.devutils import flatten
 from foolbox.distances import l2
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, mean_draws, pass_draws, put, repeat
+from .base import BatchAttack, Progress, put, row_gradients, rowwise
 from .criteria import cross_entropy, margin, softplus, take
 
 SUFFICIENT_DECREASE = 1e-4
@@ -101,7 +99,7 @@ class LBFGSAttack(BatchAttack):
     ) -> tuple[ep.Tensor, ep.Tensor]:
         n, shape = len(x), x.shape
         flat = flatten(x)
-        evaluate = self._evaluation(model, x, criterion)
+        evaluate = row_gradients(model, x, criterion, smooth_loss, self.gradient_draws)
         loss, logits, slope = evaluate(flat, np.arange(n))
         accepted = self.accept(model, x, criterion, logits)
         best, distance = flat, np.where(accepted, 0.0, np.inf)
@@ -120,9 +118,11 @@ class LBFGSAttack(BatchAttack):
                 progress(n - len(rows), n)
             trial = solver.propose()
             loss, logits, slope = evaluate(trial, rows)
-            held = self.accept(model, trial.reshape((len(rows), *shape[1:])), take(criterion, rows), logits)
             norm = (trial - solver.x0).square().sum(axis=-1).sqrt().numpy()
-            nearer = held & (norm < distance[rows])
+            nearer = norm < distance[rows]
+            images = trial.reshape((len(rows), *shape[1:]))
+            held = self.accept(model, images, take(criterion, rows), logits, wanted=nearer)
+            nearer &= held
             best = put(best, rows[nearer], trial[np.flatnonzero(nearer)])
             distance[rows[nearer]] = norm[nearer]
 
@@ -151,29 +151,6 @@ class LBFGSAttack(BatchAttack):
         if progress is not None:
             progress(n, n)
         return best.reshape(shape), ep.from_numpy(x, np.isfinite(distance))
-
-    def _evaluation(
-        self, model: Model, x: ep.Tensor, criterion: Criterion
-    ) -> Callable[[ep.Tensor, np.ndarray], tuple[ep.Tensor, ep.Tensor, ep.Tensor]]:
-        """Of flat images and the rows they belong to: losses, logits of all draws, gradients."""
-
-        def summed(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, tuple[ep.Tensor, ep.Tensor]]:
-            logits = pass_draws(model, z.reshape((len(rows), *x.shape[1:])), self.gradient_draws)
-            part = repeat(take(criterion, rows), len(rows), self.gradient_draws)
-            if isinstance(part, TargetedMisclassification):
-                losses = cross_entropy(logits, part.target_classes)
-            else:
-                losses = softplus(margin(part, logits))
-            losses = mean_draws(losses, self.gradient_draws)
-            return losses.sum(), (losses, logits)
-
-        value_and_grad = ep.value_and_grad_fn(x, summed, has_aux=True)
-
-        def evaluate(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, ep.Tensor, ep.Tensor]:
-            _, (losses, logits), slope = value_and_grad(z, rows)
-            return losses, logits, ep.where(slope.isnan(), 0.0, slope)
-
-        return evaluate
 
     @staticmethod
     def _weights(model: Model, x: ep.Tensor, c: np.ndarray) -> ep.Tensor:
@@ -324,6 +301,8 @@ class BoxLBFGS:
         return -ep.minimum(longest, 1.0).expand_dims(axis=-1) * q
 
 
-def rowwise(which: ep.Tensor, a: ep.Tensor, b: ep.Tensor) -> ep.Tensor:
-    """Rows of ``a`` where ``which`` holds, of ``b`` elsewhere."""
-    return ep.where(which.expand_dims(axis=-1), a, b)
+def smooth_loss(criterion: Criterion, logits: ep.Tensor) -> ep.Tensor:
+    """The attack's loss, shape ``(batch,)``."""
+    if isinstance(criterion, TargetedMisclassification):
+        return cross_entropy(logits, criterion.target_classes)
+    return softplus(margin(criterion, logits))
