@@ -357,7 +357,9 @@ class Findings:
                 )
                 for s in SCHEMES
             ]
-        means = {s: mean_of([e for _, name, e in own if name == s]) for s in SCHEMES}
+        means = {
+            s: mean_of([e for _, name, e in own if name == s and not math.isnan(e.mean)]) for s in SCHEMES
+        }
         verdict = combined(
             [
                 ordered([("feature", means["feature"], "fc", means["fc"])])[0],
