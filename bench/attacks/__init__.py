@@ -4,6 +4,7 @@ One file an attack. Each is called as Foolbox's are, ``attack(model, inputs, cri
 on any model that Foolbox wraps.
 """
 
+from .carlini_wagner import CarliniWagnerL2Attack
 from .criteria import TopKMisclassification
 from .deepfool import DeepFoolAttack
 from .gradient_sign import GradientSignAttack
@@ -11,6 +12,7 @@ from .lbfgs import LBFGSAttack
 from .saliency_map import SaliencyMapAttack
 
 __all__ = [
+    "CarliniWagnerL2Attack",
     "DeepFoolAttack",
     "GradientSignAttack",
     "LBFGSAttack",

@@ -45,10 +45,10 @@ class LBFGSAttack(BatchAttack):
     Args:
         search_steps: Values of c tried, at least 1. Default 9.
         steps: Passes per value of c, at most; at least 1. Default 100.
-        initial_c: The first c, for distances in units of the bounds' range; above 0. Default 1.
+        initial_c: The first c, for distances in units of the bounds' range; above 0. Default 0.3.
         memory: Pairs of steps and gradient changes that L-BFGS keeps, at least 1. Default 6.
         tolerance: The relative decrease of the objective at which a minimisation ends, in (0, 1).
-            Smaller ones get a little nearer for many more passes. Default 1e-3.
+            Smaller ones get a little nearer for many more passes. Default 3e-4.
         gradient_draws: Draws of the model that loss and gradient are averaged over, at least 1. Default 1.
         accept_draws: Draws on which an image must be adversarial, every one, at least 1. Default 1.
 
@@ -68,9 +68,9 @@ class LBFGSAttack(BatchAttack):
         *,
         search_steps: int = 9,
         steps: int = 100,
-        initial_c: float = 1.0,
+        initial_c: float = 0.3,
         memory: int = 6,
-        tolerance: float = 1e-3,
+        tolerance: float = 3e-4,
         gradient_draws: int = 1,
         accept_draws: int = 1,
     ):
@@ -225,7 +225,8 @@ class BoxLBFGS:
         moved = ep.logical_or(lower, ep.logical_and(stuck, f_trial < ep.inf))  # not where it isn't a number
         self._remember(s, slope - self.slope, lower)
         if stuck.any():  # and what is remembered is what led here
-            self.pairs = [(rowwise(stuck, 0.0 * s, s), rowwise(stuck, 0.0 * y, y)) for s, y in self.pairs]
+            zeros = ep.zeros_like(s)
+            self.pairs = [(rowwise(stuck, zeros, s), rowwise(stuck, zeros, y)) for s, y in self.pairs]
         self.x = rowwise(moved, self.trial, self.x)
         self.loss = ep.where(moved, loss, self.loss)
         self.slope = rowwise(moved, slope, self.slope)
