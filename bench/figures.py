@@ -127,6 +127,8 @@ def pair(
     title: str,
     across: Sequence[str],
     down: Sequence[str] | None,
+    decimals: int = 1,
+    bottom: float = 0.0,
 ) -> None:
     """Draws a published table and the measured one beside it, on one scale.
 
@@ -136,6 +138,8 @@ def pair(
         path: Where the picture goes.
         title: What stands over both.
         across, down: Order of columns and rows; rows None: as they come.
+        decimals: How many are shown.
+        bottom: Where the scale of colours starts.
     """
     across, down = list(across), list(down or dict.fromkeys(frame[rows]))
     squares = {c: frame.pivot(index=rows, columns=columns, values=c) for c in ("published", "measured")}
@@ -148,10 +152,10 @@ def pair(
     for axis, (name, values) in zip(axes, arrays.items(), strict=True):
         words = np.full(values.shape, "", dtype=object)
         for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
-            words[i, j] = f"{values[i, j]:.1f}"
+            words[i, j] = f"{values[i, j]:.{decimals}f}"
             if name == "measured" and np.isfinite(low[i, j]):
-                words[i, j] += f"\n{low[i, j]:.1f} to {high[i, j]:.1f}"
-        _cells(axis, values, words, down, across, "mako_r", top)
+                words[i, j] += f"\n{low[i, j]:.{decimals}f} to {high[i, j]:.{decimals}f}"
+        _cells(axis, values, words, down, across, "mako_r", top, bottom)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel(columns.replace("_", " "))
         axis.set_ylabel(rows.replace("_", " "))
@@ -238,6 +242,7 @@ def _cells(
     across: Sequence[Hashable],
     colours: str,
     top: float | None,
+    bottom: float = 0.0,
 ) -> None:
     """A heatmap with words in its cells; a cell without a value is grey, its words too."""
     empty = np.isnan(values)
@@ -245,7 +250,7 @@ def _cells(
     sns.heatmap(
         values,
         mask=empty,
-        vmin=0,
+        vmin=bottom,
         vmax=top or largest,
         cmap=colours,
         ax=axis,

@@ -252,6 +252,17 @@ TASKS = {
             "advertorch": advertorch("LBFGSAttack", alone=True, num_classes=10, batch_size=1),
         },
     ),
+    "C&W L2": Task(
+        2,
+        True,
+        {
+            OURS: ours(attacks.CarliniWagnerL2Attack(search_steps=10, steps=100), True),
+            # the step size that suits it best: with its default of 0.01 it rarely arrives in 100 steps
+            "Foolbox": ours(
+                fb.attacks.L2CarliniWagnerAttack(binary_search_steps=10, steps=100, stepsize=0.1), True
+            ),
+        },
+    ),
     "gradient sign": Task(
         np.inf,
         True,

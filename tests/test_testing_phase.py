@@ -43,6 +43,7 @@ def test_report_has_every_table_and_figure(folder: Path) -> None:
     written = {p.name for p in testing_phase.write(folder)}
     assert {f"table{i}.csv" for i in range(1, 6)} <= written
     assert {"verdicts.csv", "correlations.csv", "README.md", "figure2.png", "figure3.png"} <= written
+    assert {"table1.png", "table2.png", "table4.png"} <= written
     assert {f"table5_{a}.png" for a in ("lbfgs", "fgsm", "jsma", "deepfool")} <= written
     for name in written:
         assert (folder / "report" / name).stat().st_size > 0
