@@ -621,7 +621,7 @@ def _pictures(name: str, frame: pd.DataFrame, report: Path) -> list[Path]:
     order = [*SCHEMES, "mean"]
     if name == "table1":
         path = report / "table1.png"
-        lowest = float(frame[["published", "measured"]].min(axis=None))
+        lowest = float(np.nanmin(frame[["published", "measured"]].to_numpy(float)))
         title = "Table 1: accuracy under each scheme, %"
         figures.pair(frame, "data_set", "scheme", path, title, SCHEMES, None, decimals=2, bottom=lowest)
         return [path]
