@@ -39,12 +39,6 @@ class DigitsNet(nn.Module):
         return self.out(x)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Passes this small are slowed by threads, and far more so where other work has the cores."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def trained() -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Weights of a DigitsNet that was trained with dropout, and 40 held-out digits that it gets right."""
