@@ -105,9 +105,7 @@ def prepare(config: Config) -> Cell:
     known = getattr(network, "sites", ())
     settings.check_sites("model.train_rates", config.model.train_rates, known, config.model.name)
     settings.check_sites("scheme.sites", config.scheme.sites, known, config.model.name)
-    operation = settings.make(
-        "scheme.operation", config.scheme.operation._target_, config.scheme.operation.options, trusted
-    )
+    operation = _operation(config)
     for key in ("train_rate", "test_rate"):
         if getattr(config, key) is not None and not config.scheme.sites:
             raise NotApplicable(f"{key}: scheme {config.scheme.name} has no site to set a rate at; use null")
@@ -401,6 +399,14 @@ def _generator(cell: Cell, purpose: str) -> torch.Generator:
     return torch.Generator(cell.device).manual_seed(seed)
 
 
+def _operation(config: Config) -> schemes.Operation:
+    named = config.scheme.operation
+    made: schemes.Operation = settings.make(
+        "scheme.operation", named._target_, named.options, config.trusted_modules
+    )
+    return made
+
+
 def _plan(
     config: Config, data: Dataset, network: Any, operation: schemes.Operation, device: torch.device
 ) -> training.Plan:
@@ -447,12 +453,7 @@ def restore(record: Mapping[str, Any], where: Store) -> Restored:
     config = settings.typed(record["config"])
     device = _device(config.device)
     network = settings.find("model", config.model._target_, config.trusted_modules)
-    operation = settings.make(
-        "scheme.operation",
-        config.scheme.operation._target_,
-        config.scheme.operation.options,
-        config.trusted_modules,
-    )
+    operation = _operation(config)
     trained = training.load(
         where.checkpoints / f"{record['checkpoint']['key']}.safetensors",
         lambda: network(tuple(record["data"]["shape"]), record["data"]["classes"], **config.model.options),

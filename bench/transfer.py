@@ -148,19 +148,19 @@ class _Looker:
         return self.networks[record["key"]]
 
 
-def matrix(pairs: pd.DataFrame, column: str = "accuracy_pct") -> pd.DataFrame:
+def matrix(pairs: pd.DataFrame) -> pd.DataFrame:
     """The paper's form: row, who recognises; column, whose samples; with the means at the edges.
 
     Args:
         pairs: Rows of ``table`` for one attack and criterion.
-        column: What to show.
 
     Returns:
         A table with a last row and a last column named ``mean``. A hole is NaN, and a mean over a
         hole is a mean of what there is.
     """
     order = list(dict.fromkeys(pairs["generated_under"]))
-    square = pairs.pivot(index="recognised_by", columns="generated_under", values=column).loc[order, order]
+    square = pairs.pivot(index="recognised_by", columns="generated_under", values="accuracy_pct")
+    square = square.loc[order, order]
     square["mean"] = square.mean(axis=1)
     square.loc["mean"] = square.mean(axis=0)
     # the paper leaves the corner empty

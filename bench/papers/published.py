@@ -101,25 +101,24 @@ class Verdict:
     evidence: str
 
 
-def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]], margin: float = 0.0) -> tuple[str, str]:
+def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]]) -> tuple[str, str]:
     """Whether each later value is larger than the earlier one, from intervals.
 
     Args:
         steps: Earlier name and value, later name and value. The first step decides; the others may
             only contradict.
-        margin: How much larger the first step must be.
 
     Returns:
-        ``holds`` if the first difference is over ``margin`` with its whole interval and no other
+        ``holds`` if the first difference is over 0 with its whole interval and no other
         step is reversed with its whole interval; ``does not hold`` if the first difference is under
-        it with its whole interval, or another step is reversed; else ``undecided``. And the figures.
+        0 with its whole interval, or another step is reversed; else ``undecided``. And the figures.
     """
     differences = [(f"{b} - {a}", difference(y, x)) for a, x, b, y in steps]
     (_, first), *others = differences
     reversed_ = [name for name, d in others if d.high < 0]
-    if first.low > margin and not reversed_:
+    if first.low > 0 and not reversed_:
         verdict = "holds"
-    elif first.high <= margin or reversed_:
+    elif first.high <= 0 or reversed_:
         verdict = "does not hold"
     else:
         verdict = "undecided"
