@@ -11,7 +11,7 @@ import platform
 import random
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,10 @@ def prepare(config: Config) -> Cell:
     known = getattr(network, "sites", ())
     settings.check_sites("model.train_rates", config.model.train_rates, known, config.model.name)
     settings.check_sites("scheme.sites", config.scheme.sites, known, config.model.name)
+    settings.check_sites("scheme.train_sites", config.scheme.train_sites or (), known, config.model.name)
     operation = _operation(config)
-    for key in ("train_rate", "test_rate"):
-        if getattr(config, key) is not None and not config.scheme.sites:
+    for key, sites in (("train_rate", _train_sites(config)), ("test_rate", config.scheme.sites)):
+        if getattr(config, key) is not None and not sites:
             raise NotApplicable(f"{key}: scheme {config.scheme.name} has no site to set a rate at; use null")
     if config.samples > len(data.x_test):
         raise ConfigError(
@@ -119,6 +120,11 @@ def prepare(config: Config) -> Cell:
         )
 
     plan = _plan(config, data, network, operation, device)
+    try:
+        with torch.device("meta"):
+            plan.build()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model.options: {config.model.name}: {error}") from None
     rates = {
         site: (operation, rate if config.test_rate is None else config.test_rate)
         for site, rate in config.scheme.sites.items()
@@ -211,11 +217,13 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     evaluation.check_randomness(model, everything[:100], random_scheme, config.scheme.name)
     right_with_scheme = evaluation.correct(model, everything, truth, config.batch_size)
 
-    images, labels = everything[chosen], truth[chosen]
-    target_seed = fingerprint.derive_seed(config.seed, "targets")
-    targets = torch.from_numpy(evaluation.random_targets(data.y_test, data.classes, target_seed)).to(device)[
-        chosen
-    ]
+    if config.criterion.targets == "all":
+        goals, repeats = evaluation.all_targets(data.y_test[chosen], data.classes), data.classes - 1
+        chosen = np.repeat(chosen, repeats)
+    else:
+        target_seed = fingerprint.derive_seed(config.seed, "targets")
+        goals, repeats = evaluation.random_targets(data.y_test, data.classes, target_seed)[chosen], 1
+    images, labels, targets = everything[chosen], truth[chosen], torch.from_numpy(goals).to(device)
     attacked = _attack(cell, model, images, labels, targets)
     count = len(attacked.images)
     chosen, images, labels, targets = chosen[:count], images[:count], labels[:count], targets[:count]
@@ -229,6 +237,11 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     originals, perturbed = images.cpu().numpy(), attacked.images.cpu().numpy()
     claimed = attacked.claimed
     moved = {name: values[claimed] for name, values in evaluation.distances(originals, perturbed).items()}
+
+    def of_images(shares: np.ndarray) -> evaluation.Estimate:
+        # attacks on one image, at its several targets, are no more independent than draws of one
+        return evaluation.estimate(shares.reshape(-1, repeats).mean(1))
+
     measured = {
         "device": _device_name(device),
         "seeds": {
@@ -240,7 +253,8 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "train_rates": {site: rate for site, (_, rate) in cell.training.rates.items()},
         "test_rates": {site: rate for site, (_, rate) in cell.rates.items()},
         "images": {
-            "count": count,
+            "count": count // repeats,
+            "targets_each": repeats,
             "indices": chosen.tolist(),
             "sha256": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in originals],
         },
@@ -251,9 +265,9 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "metrics": {
             "clean_accuracy_no_scheme": evaluation.estimate(right.astype(float))._asdict(),
             "clean_accuracy": evaluation.estimate(right_with_scheme.astype(float))._asdict(),
-            "claimed_success": evaluation.estimate(claimed.astype(float))._asdict(),
-            "fresh_success": evaluation.estimate(fresh.success)._asdict(),
-            "fresh_accuracy": evaluation.estimate(fresh.accuracy)._asdict(),
+            "claimed_success": of_images(claimed.astype(float))._asdict(),
+            "fresh_success": of_images(fresh.success)._asdict(),
+            "fresh_accuracy": of_images(fresh.accuracy)._asdict(),
             "fresh_draws": draws,
             "given_up": attacked.given_up,
             "distance": {
@@ -307,7 +321,13 @@ def _attack(
     perturbed, claimed, given_up = [], [], []
     start = time.perf_counter()
     tried = succeeded = 0
-    bar = tqdm(total=config.samples, desc=config.attack.name, unit=config.count, disable=None, leave=False)
+    bar = tqdm(
+        total=len(images) if config.count == "images" else config.samples,
+        desc=config.attack.name,
+        unit=config.count,
+        disable=None,
+        leave=False,
+    )
     with evaluation.counted(model) as passes, bar:
         while tried < len(images) and (config.count == "images" or succeeded < config.samples):
             # few are tried too many, and the last ones are not tried one by one
@@ -407,6 +427,10 @@ def _operation(config: Config) -> schemes.Operation:
     return made
 
 
+def _train_sites(config: Config) -> Collection[str]:
+    return config.scheme.sites if config.scheme.train_sites is None else config.scheme.train_sites
+
+
 def _plan(
     config: Config, data: Dataset, network: Any, operation: schemes.Operation, device: torch.device
 ) -> training.Plan:
@@ -417,23 +441,33 @@ def _plan(
         site: [settings.OperationConfig(), rate] for site, (_, rate) in rates.items()
     }
     if config.train_rate is not None:
-        for site in config.scheme.sites:
-            rates[site] = (operation, config.train_rate)
-            described[site] = [config.scheme.operation, config.train_rate]
+        own = config.scheme.train_sites is None
+        for site in _train_sites(config):
+            rates[site] = (operation if own else schemes.Dropout(), config.train_rate)
+            described[site] = [
+                config.scheme.operation if own else settings.OperationConfig(),
+                config.train_rate,
+            ]
+    named = config.scheme.training
+    way = settings.make("scheme.training", named._target_, named.options, config.trusted_modules)
     how = dataclasses.asdict(config.training)
     decides = {
         **how,
+        "way": dataclasses.asdict(named),
         "model": [config.model._target_, config.model.options],
         "rates": {s: [dataclasses.asdict(o), rate] for s, (o, rate) in described.items() if rate > 0},
         "data": data.fingerprint,
         "device": device.type,
         "threads": config.threads,
         "versions": fingerprint.versions(),
-        "code": fingerprint.code(training, network, *(type(o) for o, rate in rates.values() if rate > 0)),
+        "code": fingerprint.code(
+            training, network, type(way), *(type(o) for o, rate in rates.values() if rate > 0)
+        ),
     }
     return training.Plan(
         build=lambda: network(data.shape, data.classes, **config.model.options),
         rates=rates,
+        way=way,
         settings=decides,
         **how,
     )

@@ -7,7 +7,7 @@ settings make happen does not.
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,25 @@ class OperationConfig:
 
 
 @dataclass
+class WayConfig:
+    """``_target_`` is a class whose instances are ways of training as ``bench.training`` describes."""
+
+    _target_: str = "bench.training.Plain"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class SchemeConfig:
-    """Which sites are random at test time, at which rate, and by which operation."""
+    """A defence: which sites are random at test time, at which rate, by which operation; how it is trained.
+
+    ``train_sites`` are where ``train_rate`` sets dropout; null: the scheme's own sites and operation.
+    """
 
     name: str = ""
     sites: dict[str, float] = field(default_factory=dict)
     operation: OperationConfig = field(default_factory=OperationConfig)
+    train_sites: list[str] | None = None
+    training: WayConfig = field(default_factory=WayConfig)
 
     def check(self) -> None:
         """Raises ConfigError for a value that is out of its range."""
@@ -100,11 +113,15 @@ class AttackConfig:
 
 @dataclass
 class CriterionConfig:
-    """What counts as adversarial; ``k`` is for ``topk`` alone."""
+    """What counts as adversarial; ``k`` is for ``topk`` alone, ``targets`` for ``targeted`` alone.
+
+    ``targets`` is ``random`` (one wrong class an image, the default) or ``all`` (each of them in turn).
+    """
 
     name: str = ""
     kind: str = MISSING
     k: int | None = None
+    targets: str | None = None
 
     def check(self) -> None:
         """Raises ConfigError for a value that is out of its range."""
@@ -113,6 +130,12 @@ class CriterionConfig:
             raise ConfigError(f"criterion.k: expected at least 1 for topk, got {self.k}")
         if self.kind != "topk" and self.k is not None:
             raise ConfigError(f"criterion.k: only for kind topk, got {self.k} for {self.kind}; use null")
+        if self.targets is not None:
+            check_choice("criterion.targets", self.targets, ("random", "all"))
+            if self.kind != "targeted":
+                raise ConfigError(
+                    f"criterion.targets: only for kind targeted, got {self.targets} for {self.kind}; use null"
+                )
 
 
 @dataclass
@@ -175,6 +198,8 @@ class Config:
         check_rate("test_rate", self.test_rate)
         check_at_least("samples", self.samples, 1)
         check_choice("count", self.count, ("images", "successes"))
+        if self.criterion.targets == "all" and self.count != "images":
+            raise ConfigError(f"count: expected images where criterion.targets is all, got {self.count}")
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("threads", self.threads, 1)
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
@@ -222,7 +247,7 @@ def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
         raise ConfigError(f"{key}: expected one of {', '.join(choices)}, got {value}{hint}")
 
 
-def check_sites(key: str, sites: Mapping[str, float], known: Sequence[str], model: str) -> None:
+def check_sites(key: str, sites: Iterable[str], known: Sequence[str], model: str) -> None:
     """Raises ConfigError for a site that the model doesn't have."""
     for site in sites:
         if site not in known:

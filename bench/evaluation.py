@@ -88,6 +88,11 @@ def random_targets(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
     return (labels + offsets) % classes
 
 
+def all_targets(labels: np.ndarray, classes: int) -> np.ndarray:
+    """For each label every wrong class, in order: shape (images * (classes - 1),)."""
+    return np.array([c for label in labels for c in range(classes) if c != label], dtype=np.int64)
+
+
 @torch.no_grad()
 def logits(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     """The network's outputs, shape (images, classes), one pass of each image."""

@@ -65,3 +65,57 @@ class TwoConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, *shape)."""
         return self.layers(x)
+
+
+class FourConv(nn.Module):
+    """The networks of "Defensive Dropout" (its Table 1), those of Carlini and Wagner (2017).
+
+    Two blocks of two 3x3 convolutions with ReLU and 2x2 max-pooling, the second block twice as wide,
+    then two hidden layers with ReLU and one output a class. Convolutions are unpadded as Carlini and
+    Wagner's (28x28 ends in 4x4, 32x32 in 5x5). Sites: ``input``, ``conv`` (after each convolution's
+    ReLU), ``fc1``, ``fc2`` (after the ReLU of each hidden layer).
+
+    Args:
+        shape: (channels, height, width) of an image.
+        classes: How many outputs.
+        width: Filters in the first block: 32 for MNIST, 64 for CIFAR-10.
+        units: Units of each hidden layer: 200 for MNIST, 256 for CIFAR-10.
+        padding: Pixels of zeros around what each convolution sees: 0 as published; 1 keeps the size,
+            for images smaller than 16x16.
+
+    Raises:
+        ValueError: for an image so small that nothing of it is left.
+    """
+
+    sites = ("input", "conv", "fc1", "fc2")
+
+    def __init__(
+        self, shape: tuple[int, int, int], classes: int, width: int = 32, units: int = 200, padding: int = 0
+    ):
+        super().__init__()
+        channels, *sides = shape
+        lost = 4 - 4 * padding
+        height, left = (((side - lost) // 2 - lost) // 2 for side in sides)
+        if min(height, left) < 1:
+            raise ValueError(f"images of {sides[0]}x{sides[1]} are too small for padding {padding}; use 1")
+
+        def convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+            return nn.Conv2d(inputs, outputs, 3, padding=padding), nn.ReLU(), Site("conv")
+
+        self.layers = nn.Sequential(
+            Site("input"),
+            *convolution(channels, width),
+            *convolution(width, width),
+            nn.MaxPool2d(2),
+            *convolution(width, 2 * width),
+            *convolution(2 * width, 2 * width),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            *(nn.Linear(2 * width * height * left, units), nn.ReLU(), Site("fc1")),
+            *(nn.Linear(units, units), nn.ReLU(), Site("fc2")),
+            nn.Linear(units, classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, *shape)."""
+        return self.layers(x)

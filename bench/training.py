@@ -17,16 +17,29 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from bench import fingerprint, schemes
 from bench.datasets import Dataset
 
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""What a step lowers: one number, of a network, images (batch, ...) in [0, 1] and labels (batch,)."""
+
+Way = Callable[[Callable[[Loss], nn.Module]], nn.Module]
+"""How a network comes about: called with what fits a network anew by a loss, it returns the one to keep."""
+
 
 class CheckpointError(Exception):
     """A checkpoint that can't be used: one line that names the file."""
+
+
+class Plain:
+    """The usual way of training: cross-entropy on the images as they are."""
+
+    def __call__(self, train: Callable[[Loss], nn.Module]) -> nn.Module:
+        return train(lambda model, images, labels: functional.cross_entropy(model(images), labels))
 
 
 @dataclass(frozen=True)
@@ -36,12 +49,14 @@ class Plan:
     Attributes:
         build: Makes the untrained network.
         rates: Operation and rate in training, by site.
+        way: How it comes about.
         epochs, batch_size, learning_rate, seed: Of the training loop.
         settings: All of it, and the data's fingerprint and the source code's, as JSON-able values.
     """
 
     build: Callable[[], nn.Module]
     rates: Mapping[str, tuple[schemes.Operation, float]]
+    way: Way
     epochs: int
     batch_size: int
     learning_rate: float
@@ -96,18 +111,23 @@ def trained(plan: Plan, dataset: Dataset, folder: Path, device: torch.device) ->
 
 
 def fit(plan: Plan, dataset: Dataset, device: torch.device) -> nn.Module:
-    """Trains a network: cross-entropy, Adam, the learning rate falling to 0 along a cosine.
+    """Trains a network in the plan's way: Adam, the learning rate falling to 0 along a cosine.
 
-    Shows a progress bar on a terminal.
+    Shows a progress bar on a terminal for each network that the way asks for.
     """
+    images = torch.from_numpy(dataset.x_train).to(device)
+    labels = torch.from_numpy(dataset.y_train).to(device)
+    return plan.way(lambda loss: _fit(plan, loss, images, labels))
+
+
+def _fit(plan: Plan, objective: Loss, images: Tensor, labels: Tensor) -> nn.Module:
+    device = images.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fingerprint.derive_seed(plan.seed, "weights"))
         model = plan.build().to(device)
     order = torch.Generator().manual_seed(fingerprint.derive_seed(plan.seed, "order"))
     masks = torch.Generator(device).manual_seed(fingerprint.derive_seed(plan.seed, "masks"))
     schemes.install(model, plan.rates, masks)
-    images = torch.from_numpy(dataset.x_train).to(device)
-    labels = torch.from_numpy(dataset.y_train).to(device)
     optimizer = torch.optim.Adam(model.parameters(), plan.learning_rate)
     batches = -(-len(images) // plan.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.epochs * batches)
@@ -117,14 +137,15 @@ def fit(plan: Plan, dataset: Dataset, device: torch.device) -> nn.Module:
             total = torch.zeros((), device=device)
             for rows in torch.randperm(len(images), generator=order).to(device).split(plan.batch_size):
                 optimizer.zero_grad()
-                loss = functional.cross_entropy(model(images[rows]), labels[rows])
+                loss = objective(model, images[rows], labels[rows])
                 loss.backward()
                 optimizer.step()
                 schedule.step()
                 total += loss.detach() * len(rows)
                 bar.update()
             bar.set_postfix(epoch=f"{epoch + 1}/{plan.epochs}", loss=f"{total.item() / len(images):.4f}")
-    return model
+    schemes.install(model, {}, masks)
+    return model.eval().requires_grad_(False)
 
 
 def _save(model: nn.Module, path: Path, plan: Plan, seconds: float) -> None:

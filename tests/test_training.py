@@ -21,7 +21,7 @@ def plan(epochs: int = 1, seed: int = 0, rate: float = 0.5) -> training.Plan:
     settings = {"epochs": epochs, "seed": seed, "rate": rate}
     return training.Plan(
         build=lambda: TwoConv((1, 8, 8), 10),
-        rates={"fc": (schemes.Dropout(), rate)},
+        rates={"fc": (schemes.Dropout(), rate)}, way=training.Plain(),
         epochs=epochs, batch_size=128, learning_rate=1e-3, seed=seed, settings=settings,
     )  # fmt: skip
 
