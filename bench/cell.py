@@ -31,7 +31,7 @@ from bench.records import Store
 IDENTITY = ("dataset", "model", "scheme", "attack", "criterion", "train_rate", "test_rate", "seed")
 """What names a cell to a person."""
 
-NO_RESULT = ("data_dir", "output_dir", "name", "trusted_modules")
+NO_RESULT = ("data_dir", "output_dir", "name", "transfer", "trusted_modules")
 """Settings that can't change a result, and so are not part of a key."""
 
 
@@ -237,11 +237,6 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     originals, perturbed = images.cpu().numpy(), attacked.images.cpu().numpy()
     claimed = attacked.claimed
     moved = {name: values[claimed] for name, values in evaluation.distances(originals, perturbed).items()}
-
-    def of_images(shares: np.ndarray) -> evaluation.Estimate:
-        # attacks on one image, at its several targets, are no more independent than draws of one
-        return evaluation.estimate(shares.reshape(-1, repeats).mean(1))
-
     measured = {
         "device": _device_name(device),
         "seeds": {
@@ -265,15 +260,19 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "metrics": {
             "clean_accuracy_no_scheme": evaluation.estimate(right.astype(float))._asdict(),
             "clean_accuracy": evaluation.estimate(right_with_scheme.astype(float))._asdict(),
-            "claimed_success": of_images(claimed.astype(float))._asdict(),
-            "fresh_success": of_images(fresh.success)._asdict(),
-            "fresh_accuracy": of_images(fresh.accuracy)._asdict(),
+            "claimed_success": evaluation.estimate(claimed.astype(float), chosen)._asdict(),
+            "fresh_success": evaluation.estimate(fresh.success, chosen)._asdict(),
+            "fresh_accuracy": evaluation.estimate(fresh.accuracy, chosen)._asdict(),
             "fresh_draws": draws,
             "given_up": attacked.given_up,
             "distance": {
                 # of a single success there is no interval
                 name: {
-                    **{k: m for k, m in evaluation.mean_interval(v)._asdict().items() if math.isfinite(m)},
+                    **{
+                        k: m
+                        for k, m in evaluation.mean_interval(v, chosen[claimed])._asdict().items()
+                        if math.isfinite(m)
+                    },
                     "median": float(np.median(v)),
                 }
                 for name, v in moved.items()

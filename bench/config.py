@@ -188,6 +188,7 @@ class Config:
     data_dir: str = MISSING
     output_dir: str = MISSING
     name: str = MISSING
+    transfer: bool = MISSING
     trusted_modules: list[str] = MISSING
 
     def check(self) -> None:

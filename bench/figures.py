@@ -1,4 +1,4 @@
-"""Pictures of results: heatmaps.
+"""Pictures of results: heatmaps, curves, grids of samples.
 
 Here belongs all drawing, and nothing else does: figures are made from tables and never from a
 network. The one module that imports seaborn.
@@ -27,6 +27,13 @@ PANELS = (
     ("mad_255_mean", "mean absolute difference (0-255)", "flare", None),
 )
 """Column, title, colours, top of the scale (None: the largest value)."""
+
+CURVES = (
+    ("clean_accuracy_pct", "test accuracy, %"),
+    ("fresh_success_pct", "attack success on fresh draws, %"),
+    ("l2_mean", "L2 norm over the claimed successes"),
+)
+"""Column and title of what is drawn against the test rate."""
 
 RATES = ("train_rate", "test_rate")
 NAMES = ("dataset", "model", "scheme", "attack", "criterion")
@@ -67,6 +74,34 @@ def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
             _draw(group, rows, columns, title, path)
             paths.append(path)
     return paths
+
+
+def curves(frame: pd.DataFrame, path: Path, title: str) -> None:
+    """Draws accuracy, success and L2 against the test rate, as in "Defensive Dropout", Figs. 3 and 5.
+
+    Each training rate is a curve, with its 95 % intervals where there are any.
+
+    Args:
+        frame: Rows of a table as ``aggregate.table`` makes it, finished cells only.
+        path: Where the picture goes.
+        title: What stands over it.
+    """
+    trained = sorted(frame["train_rate"].dropna().unique())
+    colours = sns.color_palette("viridis", max(len(trained), 1))
+    figure, axes = plt.subplots(1, len(CURVES), figsize=(4.2 * len(CURVES), 3.6), layout="constrained")
+    for axis, (column, name) in zip(axes, CURVES, strict=True):
+        for rate, colour in zip(trained, colours, strict=True):
+            line = frame[frame["train_rate"] == rate].sort_values("test_rate")
+            axis.plot(line["test_rate"], line[column], "o-", color=colour, label=f"train {rate:g}")
+            if f"{column}_low" in line:
+                low, high = (line[f"{column}_{end}"].astype(float) for end in ("low", "high"))
+                axis.fill_between(line["test_rate"], low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.set(xlabel="test rate", title=name)
+        axis.title.set_fontsize(10)
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
 
 
 def transfer(

@@ -94,7 +94,7 @@ class SweepCallback(Callback):
             raise SystemExit(2)
         results = Path(config.output_dir) / config.name
         aggregate.write_manifest(results, cell.store(job), cells)
-        Command.sweep = results
+        Command.sweep, Command.transfer = results, config.transfer
 
 
 def loader() -> ConfigLoader:
@@ -148,9 +148,11 @@ class Command:
 
     Attributes:
         sweep: The folder of its tables and figures, once its jobs were found good.
+        transfer: Whether it ends in its cross recognition.
     """
 
     sweep: Path | None = None
+    transfer: bool = True
 
 
 def main() -> None:
@@ -181,7 +183,7 @@ def main() -> None:
             from bench import aggregate, transfer
 
             complete = aggregate.write(Command.sweep)
-            if status != 130:
+            if status != 130 and Command.transfer:
                 print(*transfer.write(Command.sweep), sep="\n")
             status = status or (0 if complete else 1)
     raise SystemExit(status)

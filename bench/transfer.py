@@ -129,7 +129,9 @@ class _Looker:
         images, labels = (
             torch.from_numpy(samples[name][claimed]).to(network.device) for name in ("perturbed", "labels")
         )
-        seen = evaluation.recognise(network.model, images, labels, draws, network.config.batch_size)
+        seen = evaluation.recognise(
+            network.model, images, labels, draws, network.config.batch_size, samples["indices"][claimed]
+        )
         row = {
             "accuracy_pct": 100 * seen.accuracy.mean,
             "accuracy_pct_low": 100 * seen.accuracy.low,
