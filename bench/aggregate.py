@@ -8,6 +8,7 @@ again, from whatever of it is done.
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,22 @@ def summary(record: Mapping[str, Any]) -> str:
         f"accuracy {100 * metrics['fresh_accuracy']['mean']:.0f} %, "
         f"{record['seconds']['total']:.1f} s"
     )
+
+
+def progress(results: Path) -> str:
+    """How far a running sweep is, and how long the rest takes if it goes on as it did so far."""
+    manifest = results / "cells.json"
+    start = manifest.stat().st_mtime
+    store = store_of(results)
+    paths = [store.record_path(entry["key"]) for entry in json.loads(manifest.read_text())["cells"]]
+    written = [path.stat().st_mtime for path in paths if path.exists()]
+    left = len(paths) - len(written)
+    # those that an earlier sweep has left took no time
+    now = sum(stamp >= start for stamp in written)
+    words = f"{len(written)} of {len(paths)} done"
+    if left and now:
+        words += f", about {max(1, round((time.time() - start) / now * left / 60))} min left"
+    return words
 
 
 def main() -> None:

@@ -140,7 +140,8 @@ def job(composed: DictConfig) -> None:
         record = cell.run(cell.prepare(config))
     except NotApplicable as reason:
         record = cell.not_applicable(config, str(reason))
-    print(f"[{hydra_config.job.num + 1}] {aggregate.summary(record)}", flush=True)
+    progress = aggregate.progress(Path(config.output_dir) / config.name)
+    print(f"[{hydra_config.job.num + 1}] {aggregate.summary(record)}; {progress}", flush=True)
 
 
 class Command:

@@ -49,6 +49,38 @@ def table(paper: str, name: str, row: str, column: str) -> pd.DataFrame:
     return frame
 
 
+def beside(
+    reference: pd.DataFrame,
+    measured: pd.DataFrame,
+    keys: Sequence[str],
+    value: str,
+    extra: Sequence[str] = ("single_draw_pct", "reason"),
+) -> pd.DataFrame:
+    """Published and measured, side by side: one row an entry of the printed table.
+
+    Args:
+        reference: As ``table`` gives it.
+        measured: With the same ``keys``, ``value`` and, where there are any, its bounds.
+        keys: What names an entry.
+        value: The measured column.
+        extra: Measured columns that are shown as they are, where there are any.
+    """
+    columns = {value: "measured", f"{value}_low": "measured_low", f"{value}_high": "measured_high"}
+    kept = measured.rename(columns=columns)
+    kept = kept[[*keys, *(c for c in (*columns.values(), *extra) if c in kept)]]
+    both = reference.rename(columns={"value": "published"}).merge(kept, on=list(keys), how="left")
+    both["difference"] = both["measured"] - both["published"]
+    return both[
+        [
+            *keys,
+            "published",
+            *(c for c in both if c not in (*keys, "published", "printed", "note")),
+            "printed",
+            "note",
+        ]
+    ]
+
+
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of independent estimates, with the interval that theirs imply.
 

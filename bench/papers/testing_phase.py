@@ -26,7 +26,7 @@ from bench import aggregate, cell, evaluation, figures, fingerprint, records, sc
 from bench.config import typed
 from bench.evaluation import Estimate
 from bench.papers import published
-from bench.papers.published import Verdict, combined, difference, mean_of, ordered, small
+from bench.papers.published import Verdict, beside, combined, difference, mean_of, ordered, small
 from bench.records import OK
 
 PAPER = "testing_phase"
@@ -86,31 +86,6 @@ def _accuracy(record: Mapping[str, Any], store: records.Store) -> dict[str, dict
             "images": len(right),
         }
     return found
-
-
-def beside(reference: pd.DataFrame, measured: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
-    """Published and measured, side by side: one row an entry of the printed table.
-
-    Args:
-        reference: As ``published.table`` gives it.
-        measured: With the same ``keys``, ``value`` and, where there are any, its bounds.
-        keys: What names an entry.
-        value: The measured column.
-    """
-    columns = {value: "measured", f"{value}_low": "measured_low", f"{value}_high": "measured_high"}
-    kept = measured.rename(columns=columns)
-    kept = kept[[*keys, *(c for c in (*columns.values(), "single_draw_pct", "reason") if c in kept)]]
-    both = reference.rename(columns={"value": "published"}).merge(kept, on=list(keys), how="left")
-    both["difference"] = both["measured"] - both["published"]
-    return both[
-        [
-            *keys,
-            "published",
-            *(c for c in both if c not in (*keys, "published", "printed", "note")),
-            "printed",
-            "note",
-        ]
-    ]
 
 
 def mad_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
