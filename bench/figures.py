@@ -226,6 +226,84 @@ def samples(grid: Mapping[str, Any], targeted: bool, path: Path) -> None:
     plt.close(figure)
 
 
+def gradient_densities(points: pd.DataFrame, path: Path) -> None:
+    """Draws the densities of some values' gradients, as in "Defensive Dropout", Fig. 4.
+
+    Each network is a row, each defence a panel, each value a colour: the histogram of its draws and
+    the normal density of their mean and variance. Where the draws don't differ there is a line.
+
+    Args:
+        points: As ``gradients.points`` gives them.
+        path: Where the picture goes.
+    """
+    rows = list(points.groupby("network", sort=False))
+    across = max(group["defence"].nunique() for _, group in rows)
+    size = (2.5 * across + 0.6, 2.4 * len(rows))
+    # a title of its own for each row, since each is another image
+    whole = plt.figure(figsize=size, layout="constrained")
+    parts = whole.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, (network, group) in zip(parts, rows, strict=True):
+        axes = part.subplots(1, across, sharex=True, squeeze=False)[0]
+        part.suptitle(str(network), fontsize=10)
+        part.supxlabel("gradient of f, logits a unit pixel", fontsize=8)
+        colours = dict(zip(group["pixel"].unique(), sns.color_palette("deep", 20), strict=False))
+        for axis in axes[group["defence"].nunique() :]:
+            axis.set_visible(False)
+        for axis, (defence, panel) in zip(axes, group.groupby("defence", sort=False), strict=False):
+            for pixel, draws in panel.groupby("pixel", sort=False)["gradient"]:
+                mean, spread = draws.mean(), draws.std()
+                # what remains of sums in another order is no spread
+                if spread <= 1e-6 * draws.abs().max():
+                    axis.axvline(mean, color=colours[pixel])
+                    continue
+                axis.hist(draws, density=True, color=colours[pixel], alpha=0.25)
+                x = np.linspace(mean - 4 * spread, mean + 4 * spread, 200)
+                y = np.exp(-0.5 * ((x - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+                axis.plot(x, y, color=colours[pixel], linewidth=1.2)
+            axis.set_title(str(defence), fontsize=9)
+            axis.tick_params(labelsize=7)
+    whole.savefig(path, dpi=130)
+    plt.close(whole)
+
+
+def gradient_measures(frame: pd.DataFrame, path: Path) -> None:
+    """Draws the success of attacks on fresh draws against what ``gradients`` measures, with 95 % intervals.
+
+    Args:
+        frame: Rows of a table as ``gradients.table`` makes it, those with gradients only.
+        path: Where the picture goes.
+    """
+    panels = {
+        "variance": "variance of the gradient",
+        "noise_to_signal": "variance over squared mean",
+        "cosine": "cosine between two draws",
+    }
+    named = [c for c in (*NAMES, "train_rate") if len(frame[c].unique()) > 1] or ["scheme"]
+    series = list(frame.groupby(named, sort=False, dropna=False))
+    colours = sns.color_palette("husl", len(series))
+    figure, axes = plt.subplots(1, len(panels), figsize=(13.5, 4), sharey=True, layout="constrained")
+    for axis, (column, name) in zip(axes, panels.items(), strict=True):
+        for (values, group), colour in zip(series, colours, strict=True):
+            bars = {}
+            for way, which in (("x", column), ("y", "fresh_success_pct")):
+                ends = (group[which] - group[f"{which}_low"], group[f"{which}_high"] - group[which])
+                bars[f"{way}err"] = np.nan_to_num(np.array(ends, float)).clip(min=0)
+            label = ", ".join(
+                str(v) if c in NAMES else f"train {v:g}" for c, v in zip(named, values, strict=True)
+            )
+            style = {"fmt": "o", "markersize": 4, "color": colour, "elinewidth": 0.6, "label": label}
+            axis.errorbar(group[column], group["fresh_success_pct"], **bars, **style)
+        positive = frame.loc[(frame[column] > 0) & np.isfinite(frame[column]), column]
+        if column != "cosine" and len(positive):
+            # nothing varies without a defence: a place for 0 beside the decades
+            axis.set_xscale("symlog", linthresh=positive.min())
+        axis.set_xlabel(name)
+    axes[0].set_ylabel(PANELS[0][1])
+    axes[-1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
 def _draw(group: pd.DataFrame, rows: str, columns: str, title: str, path: Path) -> None:
     down, across = _ordered(group[rows], rows), _ordered(group[columns], columns)
     width, height = 1.15 * len(across) + 1.6, 0.75 * len(down) + 1.6

@@ -1,0 +1,392 @@
+"""How much the attacker's gradient differs between draws of a random defence, beside what attacks achieve.
+
+Here belongs the drawing of gradients through the networks and schemes of a sweep's records, and what is
+said of them; no attack is run here. "Defensive Dropout" explains by the gradients' variance why a
+higher rate at test time holds better, and why stochastic activation pruning does not (section 3.3,
+Fig. 4). By itself: ``python -m bench.gradients outputs/sweep``.
+
+The gradient is that of C&W's objective f (its equation 5, kappa 0) with respect to the image, at the
+original image. f is taken without its clamp at ``-kappa``, which acts only on a draw that outputs
+the target there already.
+"""
+
+import argparse
+import inspect
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import eagerpy as ep
+import numpy as np
+import pandas as pd
+import torch
+from foolbox.criteria import TargetedMisclassification
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bench import aggregate, cell, evaluation, fingerprint, records, schemes
+from bench import config as settings
+from bench.attacks import criteria
+from bench.config import ConfigError
+from bench.evaluation import Estimate
+from bench.papers import published
+from bench.records import OK, Store
+from bench.training import CheckpointError
+
+COLUMNS = {
+    "checkpoint": "the network: store/checkpoints/<checkpoint>.safetensors",
+    "gradient_images": "images that the gradient was drawn at, the record's first ones",
+    "gradient_draws": "gradients drawn at each of them",
+    "variance": "of a value's gradient over draws, mean over values and images; (logits a unit pixel)^2",
+    "noise_to_signal": "that variance over the square of the draws' mean gradient; inf: no mean is seen",
+    "cosine": "between two draws' gradients, mean over pairs and images; 1: they are alike",
+}
+"""What ``gradients.csv`` adds to columns of ``results.csv``; a measure's ``_low`` and ``_high`` are its 95 %
+interval over images."""
+
+MEASURES = {"variance": (0.0, math.inf), "noise_to_signal": (0.0, math.inf), "cosine": (-1.0, 1.0)}
+"""Each measure and where it can lie."""
+OUTCOMES = ("clean_accuracy_pct", "claimed_success_pct", "fresh_success_pct")
+DEFENCE = ("scheme", "test_rate")
+"""What of a cell's name may differ between rows that are compared."""
+
+
+def draw(model: nn.Module, images: Tensor, targets: Tensor, draws: int, batch_size: int) -> Tensor:
+    """Gradients of ``max{Z_i: i != t} - Z_t`` with respect to the image, each of a pass of its own.
+
+    Args:
+        model: A network whose parameters are frozen, its scheme installed.
+        images: In [0, 1], shape (images, channels, height, width).
+        targets: The classes t, shape (images,).
+        draws: How often each image is passed.
+        batch_size: Images a pass.
+
+    Returns:
+        Shape (draws, images, channels, height, width), in logits a unit pixel, on the CPU.
+
+    Source: "Defensive Dropout", equation (5).
+    """
+
+    def once(x: Tensor, t: Tensor) -> Tensor:
+        x = x.clone().requires_grad_()
+        f = criteria.margin(TargetedMisclassification(t), ep.astensor(model(x)))
+        return torch.autograd.grad(f.raw.sum(), x)[0].cpu()
+
+    batches = list(zip(images.split(batch_size), targets.split(batch_size), strict=True))
+    return torch.stack([torch.cat([once(*batch) for batch in batches]) for _ in range(draws)])
+
+
+def measure(drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """What an image's gradients have in common, and what not.
+
+    Args:
+        drawn: Gradients, shape (draws, images, ...); at least 2 draws.
+
+    Returns:
+        For each image: ``variance`` over draws, unbiased, mean over its values; ``signal``, the square
+        of the mean gradient, mean over its values, less what the variance adds to it over this
+        many draws, so that it is unbiased too (and may be under 0 where there is no mean to be seen);
+        ``cosine`` between two different draws, mean over all pairs, a gradient of zero counting as
+        at a right angle to any other. Shape (images,) each.
+    """
+    draws = len(drawn)
+    flat = drawn.reshape(*drawn.shape[:2], -1).astype(np.float64)
+    variance = flat.var(0, ddof=1).mean(1)
+    lengths = np.linalg.norm(flat, axis=2, keepdims=True)
+    units = flat / np.where(lengths > 0, lengths, 1)
+    pairs = (units.sum(0) ** 2).sum(1) - (units**2).sum((0, 2))
+    return {
+        "variance": variance,
+        "signal": (flat.mean(0) ** 2).mean(1) - variance / draws,
+        "cosine": pairs / (draws * (draws - 1)),
+    }
+
+
+def ratio(noise: np.ndarray, signal: np.ndarray) -> Estimate:
+    """The mean of ``noise`` over that of ``signal``, with a 95 % interval between images.
+
+    A ratio of means, since single images' ratios have no mean where their signal comes near 0.
+
+    Returns:
+        The estimate; infinite, without an interval, where the mean of ``signal`` is not over 0.
+
+    Source: Cochran (1977), section 6.4, the linearised variance of a ratio.
+    """
+    below = signal.mean()
+    if below <= 0:
+        return Estimate(math.inf, math.nan, math.nan)
+    mean = noise.mean() / below
+    return evaluation.mean_interval(mean + (noise - mean * signal) / below)
+
+
+def table(folders: Sequence[Path], draws: int = 50, images: int = 20, seed: int = 0) -> pd.DataFrame:
+    """One row a cell of the sweeps, in their order.
+
+    Records that differ in nothing but the attack share their gradients, and what was drawn before is
+    read from the store.
+
+    Args:
+        folders: The sweeps' folders.
+        draws: Gradients for each image, at least 2; the paper draws 50.
+        images: How many of each record's images, at least 1.
+        seed: Of the draws, and of the target of an image that was attacked at several.
+
+    Returns:
+        What names a cell, ``COLUMNS`` and the bounds, test accuracy and success of the attack as in
+        ``results.csv``, and ``reason`` where there are no gradients.
+    """
+    rows = []
+    for row, measured in _measured(folders, draws, images, seed):
+        if isinstance(measured, str):
+            row["reason"] = measured
+        else:
+            row["gradient_images"], row["gradient_draws"] = len(measured["variance"]), draws
+            for name, value in (
+                ("variance", evaluation.mean_interval(measured["variance"])),
+                ("noise_to_signal", ratio(measured["variance"], measured["signal"])),
+                ("cosine", evaluation.mean_interval(measured["cosine"])),
+            ):
+                # Student's interval doesn't know where a measure ends
+                low, high = np.clip([value.low, value.high], *MEASURES[name])
+                row |= {name: value.mean, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    figures = [f"{name}{end}" for name in (*MEASURES, *OUTCOMES) for end in ("", "_low", "_high")]
+    last = ["checkpoint", "gradient_images", "gradient_draws", *figures, "reason", "key"]
+    return frame.reindex(columns=[*(c for c in frame if c not in last), *last])
+
+
+def correlations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's rank correlation of each measure with the attack's success on fresh draws.
+
+    Over the cells of one network that differ in nothing but the scheme and its rate at test time, where
+    there are three or more of them; and over those of each scheme by itself.
+
+    Args:
+        frame: As ``table`` gives it.
+
+    Returns:
+        What names the cells, ``schemes``, ``measure``, ``spearman`` (NaN where one of both is
+        constant) and ``rows``.
+    """
+    names = list(frame.columns[: list(frame.columns).index("gradient_images")])
+    # one network: gradients of two are not of one scale
+    shared = [c for c in names if c not in DEFENCE and not c.startswith("scheme.")]
+    rows = []
+    for values, group in frame[frame["variance"].notna()].groupby(shared, sort=False, dropna=False):
+        of = [one for _, one in group.groupby("scheme", sort=False)]
+        for part in [group, *of] if len(of) > 1 else of:
+            for name in MEASURES:
+                rho, count = published.rank_correlation(part[name], part["fresh_success_pct"])
+                found = {"schemes": " ".join(part["scheme"].unique()), "measure": name, "spearman": rho}
+                if count >= 3:
+                    rows.append({**dict(zip(shared, values, strict=True)), **found, "rows": count})
+    return pd.DataFrame(rows, columns=[*shared, "schemes", "measure", "spearman", "rows"])
+
+
+def points(
+    folders: Sequence[Path], draws: int = 50, images: int = 20, pixels: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """Every draw of some values' gradients at one image, as in "Defensive Dropout", Fig. 4.
+
+    The image is the first that the records have. Its values are taken in an order drawn from the seed,
+    those left out that have no gradient on any draw; for all defences of a network the same.
+
+    Args:
+        folders, draws, images, seed: As for ``table``.
+        pixels: How many values: one channel of one pixel each, at least 1.
+
+    Returns:
+        Columns ``network``, ``defence``, ``pixel`` (channel, row and column), ``gradient``.
+    """
+    networks: dict[str, dict[str, np.ndarray]] = {}
+    for row, measured in _measured(folders, draws, images, seed):
+        if not isinstance(measured, str):
+            trained = "" if pd.isna(row["train_rate"]) else f", train rate {row['train_rate']:g}"
+            image = f"image {measured['indices'][0]}, target {measured['targets'][0]}"
+            network = f"{row['dataset']} {row['model']}{trained}, {image} ({row['checkpoint'][:6]})"
+            defence = row["scheme"] + ("" if pd.isna(row["test_rate"]) else f" {row['test_rate']:g}")
+            networks.setdefault(network, {})[defence] = measured["first"]
+    found = []
+    for network, defences in networks.items():
+        shape = next(iter(defences.values())).shape[1:]
+        order = np.random.default_rng(fingerprint.derive_seed(seed, "pixels")).permutation(math.prod(shape))
+        alive = np.all([(first != 0).any(0).ravel() for first in defences.values()], axis=0)
+        for at in order[alive[order]][:pixels]:
+            pixel = np.unravel_index(at, shape)
+            for defence, first in defences.items():
+                named = {"network": network, "defence": defence, "pixel": " ".join(map(str, pixel))}
+                found += [{**named, "gradient": float(g)} for g in first[:, *pixel]]
+    return pd.DataFrame(found, columns=["network", "defence", "pixel", "gradient"])
+
+
+def _measured(
+    folders: Sequence[Path], draws: int, images: int, seed: int
+) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | str]]:
+    """Each cell's name and outcomes, with what was measured of its gradients, or why nothing was."""
+    cells = []
+    for folder in folders:
+        frame = aggregate.table(folder)
+        named = list(frame.columns[: frame.columns.get_loc("status")])
+        bounds = [f"{name}_{end}" for name in OUTCOMES for end in ("low", "high")]
+        kept = frame.reindex(columns=[*named, *OUTCOMES, *bounds, "reason", "key"])
+        for values, status in zip(kept.itertuples(index=False), frame["status"], strict=True):
+            cells.append((dict(zip(kept.columns, values, strict=True)), status, aggregate.store_of(folder)))
+    for row, status, store in tqdm(cells, desc="gradients", unit="cell", disable=None, leave=False):
+        if status != OK:
+            yield row, f"{status}: {row['reason']}"
+            continue
+        record = store.read(row["key"])
+        assert record is not None
+        try:
+            measured = _of_record(record, store, draws, images, seed)
+        except (HydraException, OmegaConfBaseException, CheckpointError, OSError, SafetensorError) as error:
+            yield row, " ".join(str(error).split())
+        else:
+            yield {**row, "checkpoint": record["checkpoint"]["key"]}, measured
+
+
+def _of_record(
+    record: Mapping[str, Any], store: Store, draws: int, images: int, seed: int
+) -> dict[str, np.ndarray]:
+    """What ``measure`` says of its first images, which these are, and the draws at the first of them."""
+    samples = store.samples(record["key"])
+    chosen = _rows(samples["indices"], images, seed)
+    indices, targets = samples["indices"][chosen], samples["targets"][chosen]
+    config = settings.typed(record["config"])
+    trusted = config.trusted_modules
+    named = config.scheme.operation
+    decides = {
+        "checkpoint": record["checkpoint"],
+        "rates": record["test_rates"],
+        "operation": [named._target_, named.options],
+        "model": [config.model._target_, config.model.options],
+        "data": record["data"]["fingerprint"],
+        "rows": [indices.tolist(), targets.tolist()],
+        "batch_size": config.batch_size,
+        "draws": draws,
+        "seed": seed,
+        "device": record["device"],
+        "versions": fingerprint.versions(),
+        # of this module, which imports everything, only what decides
+        "code": [
+            fingerprint.code(
+                schemes,
+                criteria,
+                settings.find("model", config.model._target_, trusted),
+                settings.find("scheme.operation", named._target_, trusted),
+            ),
+            inspect.getsource(draw),
+            inspect.getsource(measure),
+        ],
+    }
+    path = store.folder / "gradients" / f"{fingerprint.digest(decides)[:16]}.safetensors"
+    if path.exists():
+        return load_file(path)
+    network = cell.restore(record, store)
+    data = cell.dataset(config)
+    if data.fingerprint != record["data"]["fingerprint"]:
+        raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
+    torch.set_num_threads(config.threads)
+    generator = torch.Generator(network.device).manual_seed(fingerprint.derive_seed(seed, "gradients"))
+    schemes.install(network.model, network.rates, generator)
+    inputs, goals = (torch.from_numpy(a).to(network.device) for a in (data.x_test[indices], targets))
+    drawn = draw(network.model, inputs, goals, draws, config.batch_size).numpy()
+    first = np.ascontiguousarray(drawn[:, 0])
+    measured = {**measure(drawn), "indices": indices, "targets": targets, "first": first}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    save_file(measured, temporary)
+    temporary.replace(path)
+    return measured
+
+
+def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:
+    """The first images' rows in a record; where an image has several, one that it and the seed decide."""
+    rows = []
+    for index in list(dict.fromkeys(indices.tolist()))[:images]:
+        one = np.random.default_rng(fingerprint.derive_seed(seed, f"target of image {index}"))
+        rows.append(one.choice(np.flatnonzero(indices == index)))
+    return np.array(rows)
+
+
+def terminal(frame: pd.DataFrame) -> str:
+    """The table as a person reads it: the columns that vary, and the figures."""
+    names = list(frame.columns[: list(frame.columns).index("checkpoint")])
+    shown = [c for c in names if len(frame[c].unique()) > 1] or ["scheme", "attack"]
+    short = frame[[*shown, *MEASURES, *OUTCOMES]].rename(columns=lambda c: c.replace("_pct", " %"))
+    text = short.to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep="-")
+    return "\n".join([text, *(f"  {reason}" for reason in frame["reason"].dropna().unique())])
+
+
+def write(
+    folders: Sequence[Path],
+    into: Path,
+    draws: int = 50,
+    images: int = 20,
+    pixels: int = 5,
+    seed: int = 0,
+) -> list[Path]:
+    """Writes ``gradients.csv``, ``gradient_correlations.csv`` and the pictures, and prints both tables.
+
+    Args:
+        folders, draws, images, pixels, seed: As for ``points``.
+        into: The folder that they are written to.
+
+    Returns:
+        What was written.
+    """
+    from bench import figures
+
+    frame = table(folders, draws, images, seed)
+    related = correlations(frame)
+    print(terminal(frame))
+    if len(related):
+        shown = [c for c in related if len(related[c].unique()) > 1 or c in ("measure", "spearman", "rows")]
+        print(related[shown].to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep="-"))
+    paths = [into / "gradients.csv", into / "gradient_correlations.csv"]
+    records.write_text(paths[0], frame.to_csv(index=False))
+    records.write_text(paths[1], related.to_csv(index=False))
+    drawn = points(folders, draws, images, pixels, seed)
+    if len(drawn):
+        paths += [into / "gradients.png", into / "gradient_variance.png"]
+        figures.gradient_densities(drawn, paths[2])
+        figures.gradient_measures(frame[frame["variance"].notna()], paths[3])
+    return paths
+
+
+def main() -> None:
+    """The command of the module's docstring."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.gradients",
+        description="Draw the attacker's gradient through each defence of a sweep.",
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
+    parser.add_argument(
+        "--folder", type=Path, help="put all sweeps into one table there, not each into its own"
+    )
+    parser.add_argument("--draws", type=int, default=50, help="gradients for each image (50)")
+    parser.add_argument("--images", type=int, default=20, help="of each record's images (20)")
+    parser.add_argument("--pixels", type=int, default=5, help="of one image, for the densities (5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    given = parser.parse_args()
+    for name, least in (("draws", 2), ("images", 1), ("pixels", 1)):
+        if getattr(given, name) < least:
+            parser.error(f"--{name}: expected at least {least}, got {getattr(given, name)}")
+    for folder in given.results:
+        if not (folder / "cells.json").exists():
+            parser.error(f"{folder}: no sweep was started there (it has no cells.json)")
+    sweeps = [(given.results, given.folder)] if given.folder else [([f], f) for f in given.results]
+    for folders, into in sweeps:
+        written = write(folders, into, given.draws, given.images, given.pixels, given.seed)
+        print("\n".join(map(str, written)))
+
+
+if __name__ == "__main__":
+    main()
