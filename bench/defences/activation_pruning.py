@@ -23,15 +23,14 @@ class ActivationPruning:
     """
 
     def __call__(self, x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-        h = x.detach().flatten(1).abs().double()
+        h = x.detach().flatten(1).abs()
         total = h.sum(1, keepdim=True)
         # a layer that is all zeros stays so, whatever is drawn
         p = torch.where(total > 0, h / total, 1 / h.shape[1])
         draws = max(1, round(-h.shape[1] * math.log(rate)))
         drawn = _drawn(p, draws, generator)
         q = -torch.expm1(draws * torch.log1p(-p))
-        scale = torch.where(drawn, 1 / q, 0).to(x.dtype)
-        return x * scale.view(x.shape)
+        return x * torch.where(drawn, 1 / q, 0).view(x.shape)
 
 
 def _drawn(p: Tensor, draws: int, generator: torch.Generator) -> Tensor:
