@@ -85,20 +85,21 @@ def write(results: Path) -> bool:
     return bool(frame["status"].isin(SETTLED).all())
 
 
-def table(results: Path) -> pd.DataFrame:
-    """One row a cell, in the sweep's order: ``COLUMNS``, and a column for each other swept setting."""
-    store = store_of(results)
+def table(*results: Path) -> pd.DataFrame:
+    """One row a cell, in the sweeps' order: ``COLUMNS``, and a column for each other swept setting."""
     rows = []
-    for entry in json.loads((results / "cells.json").read_text())["cells"]:
-        record = store.read(entry["key"]) or {
-            "key": entry["key"],
-            "status": MISSING,
-            "config": entry["config"],
-        }
-        if record["status"] == MISSING:
-            record["cell"] = names(entry["config"])
-            record["reason"] = "not run yet"
-        rows.append(record)
+    for folder in results:
+        store = store_of(folder)
+        for entry in json.loads((folder / "cells.json").read_text())["cells"]:
+            record = store.read(entry["key"]) or {
+                "key": entry["key"],
+                "status": MISSING,
+                "config": entry["config"],
+            }
+            if record["status"] == MISSING:
+                record["cell"] = names(entry["config"])
+                record["reason"] = "not run yet"
+            rows.append(record)
     return frame_of(rows)
 
 

@@ -44,13 +44,9 @@ def table(results: Path) -> pd.DataFrame:
     """
     frame = aggregate.table(results)
     store = aggregate.store_of(results)
-    named = list(frame.columns[: frame.columns.get_loc("status")])
-    swept = [c for c in named if c not in cell.IDENTITY]
-    # a swept setting of the network makes another defence, one of the attack another set of samples
-    own = [c for c in swept if c.startswith(("model.", "scheme.", "training."))]
-    defence, attack = [*DEFENCE, *own], [c for c in named if c not in (*DEFENCE, *own)]
+    defence, attack = sides(frame)
     shown = [c for c in defence if len(frame[c].unique()) > 1] or ["scheme"]
-    frame["defence"] = frame[shown].apply(_label, axis=1)
+    frame["defence"] = labels(frame, shown)
     if len(frame["defence"].unique()) < 2:
         return pd.DataFrame()
     rows = []
@@ -71,6 +67,20 @@ def table(results: Path) -> pd.DataFrame:
                     )
                     bar.update()
     return pd.DataFrame(rows)
+
+
+def sides(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Columns of an ``aggregate.table`` that say who defends, and those that say who attacked, and what."""
+    named = list(frame.columns[: frame.columns.get_loc("status")])
+    swept = [c for c in named if c not in cell.IDENTITY]
+    # a swept setting of the network makes another defence, one of the attack another set of samples
+    own = [c for c in swept if c.startswith(("model.", "scheme.", "training."))]
+    return [*DEFENCE, *own], [c for c in named if c not in (*DEFENCE, *own)]
+
+
+def labels(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """One name for each row: the first column's value, and the others as ``column=value``."""
+    return frame[list(columns)].apply(_label, axis=1)
 
 
 def _label(row: pd.Series) -> str:
