@@ -211,7 +211,8 @@ def points(
             trained = "" if pd.isna(row["train_rate"]) else f", train rate {row['train_rate']:g}"
             image = f"image {measured['indices'][0]}, target {measured['targets'][0]}"
             network = f"{row['dataset']} {row['model']}{trained}, {image} ({row['checkpoint'][:6]})"
-            defence = row["scheme"] + ("" if pd.isna(row["test_rate"]) else f" {row['test_rate']:g}")
+            own = [c for c in row if c in DEFENCE or c.startswith("scheme.")]
+            defence = " ".join(str(row[c]) for c in own if pd.notna(row[c]))
             networks.setdefault(network, {})[defence] = measured["first"]
     found = []
     for network, defences in networks.items():
@@ -230,20 +231,24 @@ def _measured(
     folders: Sequence[Path], draws: int, images: int, seed: int
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | str]]:
     """Each cell's name and outcomes, with what was measured of its gradients, or why nothing was."""
-    cells = []
-    for folder in folders:
-        frame = aggregate.table(folder)
-        named = list(frame.columns[: frame.columns.get_loc("status")])
-        bounds = [f"{name}_{end}" for name in OUTCOMES for end in ("low", "high")]
-        kept = frame.reindex(columns=[*named, *OUTCOMES, *bounds, "reason", "key"])
-        for values, status in zip(kept.itertuples(index=False), frame["status"], strict=True):
-            cells.append((dict(zip(kept.columns, values, strict=True)), status, aggregate.store_of(folder)))
-    for row, status, store in tqdm(cells, desc="gradients", unit="cell", disable=None, leave=False):
+    frame = aggregate.table(*folders)
+    named = list(frame.columns[: frame.columns.get_loc("status")])
+    stores = [aggregate.store_of(folder) for folder in folders]
+    bounds = [f"{name}_{end}" for name in OUTCOMES for end in ("low", "high")]
+    # two sweeps may share a cell
+    frame = frame.drop_duplicates("key").reindex(
+        columns=[*named, *OUTCOMES, *bounds, "reason", "key", "status"]
+    )
+    for values in tqdm(
+        frame.itertuples(index=False),
+        total=len(frame), desc="gradients", unit="cell", disable=None, leave=False,
+    ):  # fmt: skip
+        row = dict(zip(frame.columns, values, strict=True))
+        status = row.pop("status")
         if status != OK:
             yield row, f"{status}: {row['reason']}"
             continue
-        record = store.read(row["key"])
-        assert record is not None
+        store, record = next((s, found) for s in stores if (found := s.read(row["key"])))
         try:
             measured = _of_record(record, store, draws, images, seed)
         except (HydraException, OmegaConfBaseException, CheckpointError, OSError, SafetensorError) as error:
