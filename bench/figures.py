@@ -304,6 +304,52 @@ def gradient_measures(frame: pd.DataFrame, path: Path) -> None:
     plt.close(figure)
 
 
+def games(answers: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], folder: Path) -> list[Path]:
+    """Draws the payoffs of games, with both sides' mixes and the defences' accuracy beside the names.
+
+    Args:
+        answers: For each game what ``game.answer`` gives.
+        folder: Where the pictures go.
+
+    Returns:
+        The pictures' paths.
+    """
+    own = [str(c) for c in answers[0][1].columns[: answers[0][1].columns.get_loc("attacker")]]
+    named = [c for c in own if c in NAMES or len({str(e[c]) for e, _ in answers}) > 1]
+    paths = []
+    for equilibrium, pairs in answers:
+        words = [_slug(equilibrium[c] if c in NAMES else f"{c}={equilibrium[c]}") for c in named]
+        path = folder / f"game_{'_'.join(words)}.png"
+        attackers, defenders = (
+            pairs.drop_duplicates(side).to_dict("records") for side in ("attacker", "defender")
+        )
+        values, low, high = (
+            pairs[f"payoff_pct{end}"].to_numpy(float).reshape(len(attackers), -1).T
+            for end in ("", "_low", "_high")
+        )
+        text = np.vectorize("{:.1f}\n{:.0f} to {:.0f}".format)(values, low, high)
+        down = [
+            f"{d['defender']}\naccuracy {d['accuracy_pct']:.1f} %\nplayed {100 * d['defender_share']:.0f} %"
+            for d in defenders
+        ]
+        across = [f"{a['attacker']}\nplayed {100 * a['attacker_share']:.0f} %" for a in attackers]
+        size = (1.3 * len(across) + 3.4, 0.72 * len(down) + 1.8)
+        figure, axis = plt.subplots(figsize=size, layout="constrained")
+        _cells(axis, values, text, down, across, "rocket_r", 100.0)
+        axis.set_xlabel("attacker")
+        axis.set_ylabel("defender")
+        axis.set_title(
+            ", ".join(f"{c.replace('_', ' ')} {equilibrium[c]}" for c in named)
+            + f"\nattack success on fresh draws, %; value {equilibrium['value_pct']:.1f}"
+            f" ({equilibrium['value_pct_low']:.1f} to {equilibrium['value_pct_high']:.1f})",
+            fontsize=10,
+        )
+        figure.savefig(path, dpi=130)
+        plt.close(figure)
+        paths.append(path)
+    return paths
+
+
 def _draw(group: pd.DataFrame, rows: str, columns: str, title: str, path: Path) -> None:
     down, across = _ordered(group[rows], rows), _ordered(group[columns], columns)
     width, height = 1.15 * len(across) + 1.6, 0.75 * len(down) + 1.6
