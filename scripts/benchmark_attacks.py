@@ -492,6 +492,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(options.threads)
     problem = load_problem(options.overrides, options.images, options.seed)
+    options.folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in options.tasks:
         for library in TASKS[name].libraries:
@@ -499,9 +500,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 row = measure(TASKS[name], library, problem, options.repeats)
                 print(f"{name}: {library}: {row['status']}", file=sys.stderr, flush=True)
                 rows.append({"task": name, "library": library, **row})
-    table = compare(pd.DataFrame(rows))
-    options.folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.folder / "attacks.csv", index=False)
+                table = compare(pd.DataFrame(rows))
+                # at once, since a run that takes too long gets stopped
+                table.to_csv(options.folder / "attacks.csv", index=False)
     draw(table, options.folder / "attacks.png")
     print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}"))
     print(options.folder / "attacks.csv", options.folder / "attacks.png", sep="\n")

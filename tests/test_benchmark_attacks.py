@@ -130,6 +130,19 @@ def test_command_lists_what_is_missing_and_measures_the_rest(script, problem, tm
     assert "no_such_library" in capsys.readouterr().out
 
 
+def test_a_stopped_run_keeps_what_it_measured(script, problem, tmp_path, monkeypatch):
+    def stopped(p):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "load_problem", lambda overrides, images, seed: problem)
+    monkeypatch.setitem(script.TASKS["deepfool"].libraries, "stopped", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(
+            ["--folder", str(tmp_path), "--tasks", "deepfool", "--libraries", "bench", "Foolbox", "stopped"]
+        )
+    assert list(pd.read_csv(tmp_path / "attacks.csv")["library"]) == ["bench", "Foolbox"]
+
+
 def test_problem_comes_from_the_harness(script, output_dir):
     p = script.load_problem(["training.epochs=1", f"output_dir={output_dir}"], images=20, seed=0)
     assert p.x.shape == (20, 1, 8, 8)
