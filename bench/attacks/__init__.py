@@ -4,7 +4,7 @@ One file an attack. Each is called as Foolbox's are, ``attack(model, inputs, cri
 on any model that Foolbox wraps.
 """
 
-from .carlini_wagner import CarliniWagnerL2Attack
+from .carlini_wagner_l2 import CarliniWagnerL2Attack
 from .criteria import TopKMisclassification
 from .deepfool import DeepFoolAttack
 from .gradient_sign import GradientSignAttack
