@@ -20,10 +20,10 @@ LARGEST_GROWTH = 1e4
 """By how much c may grow until an image succeeds for the first time."""
 LARGEST_C = 1e10
 """What c is where the gradient vanishes, for distances in units of the bounds' range."""
-WINDOW = 4
-"""A set is given up where the hinge is no smaller than this part of ``steps`` before."""
+WINDOWS = 4
+"""How often the hinge is looked at during ``steps`` passes, to give up sets that make no progress."""
 PROGRESS = 0.98
-"""The share that counts as no smaller."""
+"""What the hinge must fall below from one look to the next, as a share of itself."""
 
 
 class CarliniWagnerL0Attack(CarliniWagnerAttack):
@@ -133,12 +133,12 @@ class CarliniWagnerL0Attack(CarliniWagnerAttack):
 
         sets = PixelSets(self._pixels(x.numpy()), self.share, self.misses)
         best, size, entries = x, np.where(accepted, 0.0, np.inf), np.where(accepted, 0.0, np.inf)
-        # of the present set: c, the nearest success's distance, passes since the first one, whether c
-        # may still grow, the hinge at the last check
+        # of the present set: by how much c has grown, c, the distance of the nearest success, passes
+        # since the first one, the hinge when last looked at
         growth, c = np.ones(n), self._weights(hinge, gradient, range_)
         nearest, since = np.full(n, np.inf), np.zeros(n, dtype=int)
         before = np.full(n, np.inf)
-        window = max(1, self.steps // WINDOW)
+        window = max(1, self.steps // WINDOWS)
 
         rows = np.flatnonzero(~accepted & np.isfinite(hinge))
         # start: where the present set's search began; found: its nearest success; slopes: the last
