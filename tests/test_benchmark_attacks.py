@@ -85,18 +85,18 @@ def test_success_and_distance_are_judged_here(script, problem):
         assert distance == pytest.approx(expected)
 
 
-def test_each_is_compared_with_the_best_of_the_others(script):
+def test_each_is_compared_with_this_projects_own(script):
     rows = pd.DataFrame(
         {
-            "task": ["a", "a", "a", "b"],
-            "library": ["bench", "one", "two", "bench"],
-            "seconds": [1.0, 4.0, 2.0, 1.0],
-            "distance": [3.0, 2.0, np.inf, 1.0],
+            "task": ["a", "a", "a", "b", "c", "c"],
+            "library": ["bench", "one", "two", "one", "bench", "one"],
+            "seconds": [1.0, 4.0, 0.5, 1.0, 2.0, np.nan],
+            "distance": [2.0, 3.0, np.inf, 1.0, np.inf, np.inf],
         }
     )
     compared = script.compare(rows)
-    np.testing.assert_array_equal(compared["x seconds"], [0.5, 4.0, 2.0, np.nan])
-    np.testing.assert_array_equal(compared["x distance"], [1.5, 2 / 3, np.nan, np.nan])
+    np.testing.assert_array_equal(compared["x seconds"], [1, 4, 0.5, np.nan, 1, np.nan])
+    np.testing.assert_array_equal(compared["x distance"], [1, 1.5, np.inf, np.nan, np.nan, np.nan])
 
 
 def test_command_lists_what_is_missing_and_measures_the_rest(script, problem, tmp_path, monkeypatch, capsys):
@@ -123,10 +123,24 @@ def test_command_lists_what_is_missing_and_measures_the_rest(script, problem, tm
     assert list(measured.index.get_level_values("library")) == ["bench", "Foolbox"] * 2
     assert (measured["success"] == 1).all()
     assert measured["in network"].between(0.001, 1).all()
+    assert (measured["cpu seconds"] > 0).all()
     # half the gap of the middle image, over the root of two, with a small overshoot
     np.testing.assert_allclose(measured.loc["deepfool", "distance"], 0.6 / np.sqrt(2), rtol=0.03)
     assert (tmp_path / "attacks.png").stat().st_size > 10_000
     assert "no_such_library" in capsys.readouterr().out
+
+
+def test_a_stopped_run_keeps_what_it_measured(script, problem, tmp_path, monkeypatch):
+    def stopped(p):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "load_problem", lambda overrides, images, seed: problem)
+    monkeypatch.setitem(script.TASKS["deepfool"].libraries, "stopped", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(
+            ["--folder", str(tmp_path), "--tasks", "deepfool", "--libraries", "bench", "Foolbox", "stopped"]
+        )
+    assert list(pd.read_csv(tmp_path / "attacks.csv")["library"]) == ["bench", "Foolbox"]
 
 
 def test_problem_comes_from_the_harness(script, output_dir):

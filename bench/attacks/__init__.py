@@ -4,7 +4,9 @@ One file an attack. Each is called as Foolbox's are, ``attack(model, inputs, cri
 on any model that Foolbox wraps.
 """
 
-from .carlini_wagner import CarliniWagnerL2Attack
+from .carlini_wagner_l0 import CarliniWagnerL0Attack
+from .carlini_wagner_l2 import CarliniWagnerL2Attack
+from .carlini_wagner_linf import CarliniWagnerLinfAttack
 from .criteria import TopKMisclassification
 from .deepfool import DeepFoolAttack
 from .gradient_sign import GradientSignAttack
@@ -12,7 +14,9 @@ from .lbfgs import LBFGSAttack
 from .saliency_map import SaliencyMapAttack
 
 __all__ = [
+    "CarliniWagnerL0Attack",
     "CarliniWagnerL2Attack",
+    "CarliniWagnerLinfAttack",
     "DeepFoolAttack",
     "GradientSignAttack",
     "LBFGSAttack",

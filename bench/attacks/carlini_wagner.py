@@ -1,217 +1,82 @@
-"""The attacks of Carlini and Wagner: Adam on the distance plus c times a hinge, and a search over c.
+"""What the attacks of Carlini and Wagner share: the hinge, and Adam for rows that each go their own pace.
 
-Here belong the attacks of that one paper. Other penalties and other optimisers do not.
+Here belongs what all three of that paper need. Each one's objective and search is in a file of its own.
 """
 
-import math
+from abc import ABC
 
 import eagerpy as ep
 import numpy as np
 from foolbox.criteria import Criterion
-from foolbox.devutils import atleast_kd, flatten
-from foolbox.distances import l2
-from foolbox.models import Model
+from foolbox.devutils import atleast_kd
 
-from .base import BatchAttack, Progress, put, row_gradients, rowwise
-from .criteria import margin, take
+from .base import BatchAttack, rowwise
+from .criteria import margin
 
-SPAN = 0.99
-"""Where a pixel's tanh is when the pixel is at its bound."""
-EARLY = 0.4
-"""What the first c is, as a share of the one that would do if the model were linear."""
-LARGEST_C = 1e10
-"""The first c where the gradient vanishes."""
-LARGEST_STEP = 0.2
-"""A step size of tanh's argument beyond which Adam loses its way, however far it has to go."""
-DECAY = 0.7
-"""By which the step size shrinks from one c to the next."""
 BETA_1, BETA_2, SMALL = 0.9, 0.999, 1e-8  # Adam's
 
 
-class CarliniWagnerL2Attack(BatchAttack):
-    """Carlini and Wagner's L2 attack, each image with a search and an end of its own. [#Carl17]_
-
-    Minimises ``|x' - x|^2 + c max(margin(x') + confidence, 0)`` by Adam for one c after the other, and
-    returns the nearest of all points seen that are adversarial by a margin of ``confidence``. The
-    margin is that of ``TargetedMisclassification`` (the largest other logit less the target's),
-    ``Misclassification`` (the label's less the largest other) or ``TopKMisclassification`` (the
-    label's less the k-th largest other).
-
-    As published: the objective, tanh in place of the box constraint, Adam, ``search_steps`` values
-    of c with ``steps`` passes each at most, and an end to those that make no progress. Otherwise:
-
-    * Each image is judged by itself. Its passes for one c end when their mean loss over a twelfth
-      of ``steps`` is not lower than over the twelfth before by a share of ``tolerance``.
-    * A new c starts where the last one ended, with a step size that is 0.7 of the last. It has
-      succeeded if an image was adversarial in the last of those twelfths.
-    * c grows threefold until one succeeds, from an estimate of where that will be that is made to be
-      low: to be driven across the boundary by too large a c ends farther away. Between a failure and
-      a success the next c is ``failure^0.3 success^0.7``.
-    * The tanh reaches the bounds at 0.99, and stays there, instead of at 1, so that pixels that are
-      at a bound don't need dozens of steps before they show.
+class CarliniWagnerAttack(BatchAttack, ABC):
+    """One of the attacks of Carlini and Wagner, whose objectives are a distance plus c times a hinge.
 
     Args:
-        search_steps: Values of c tried, at least 1. Default 10.
-        steps: Passes per value of c, at most; at least 1. Default 100.
-        stepsize: Adam's, for the first c, in units of the change per pixel (root mean square) that a
-            model as linear as it looks from ``x`` would need; above 0. Default 1.
-        confidence: The margin in logits that is asked for, kappa; at least 0. Default 0.
-        initial_c: The first c, for distances in units of the bounds' range; above 0. Default None: 0.4
-            of the c at which that linear model would succeed.
-        tolerance: Progress that is worth going on for, in [0, 1). Default 0.02; smaller ones
-            get a little nearer for many more passes.
-        gradient_draws: Draws of the model that the hinge and its gradient are averaged over, at
-            least 1. Default 1.
-        accept_draws: Draws on which an image must be adversarial, every one, at least 1. Default 1.
-
-    Raises:
-        ValueError: for a parameter outside its range, and for any other criterion.
-
-    References:
-        .. [#Carl17] Nicholas Carlini, David Wagner, "Towards evaluating the robustness of neural
-            networks", https://arxiv.org/abs/1608.04644
+        steps: Passes for one setting of what is searched, at most; at least 1.
+        confidence: The margin in logits that is asked for, kappa; at least 0.
+        gradient_draws: As for ``BatchAttack``.
+        accept_draws: As for ``BatchAttack``.
     """
 
-    distance = l2
-
-    def __init__(
-        self,
-        *,
-        search_steps: int = 10,
-        steps: int = 100,
-        stepsize: float = 1.0,
-        confidence: float = 0.0,
-        initial_c: float | None = None,
-        tolerance: float = 0.02,
-        gradient_draws: int = 1,
-        accept_draws: int = 1,
-    ):
+    def __init__(self, *, steps: int, confidence: float, gradient_draws: int, accept_draws: int):
         super().__init__(gradient_draws=gradient_draws, accept_draws=accept_draws)
-        for name, count in (("search_steps", search_steps), ("steps", steps)):
-            if count < 1:
-                raise ValueError(f"expected {name} to be at least 1, got {count}")
-        if not stepsize > 0:
-            raise ValueError(f"expected stepsize to be above 0, got {stepsize}")
+        if steps < 1:
+            raise ValueError(f"expected steps to be at least 1, got {steps}")
         if not confidence >= 0:
             raise ValueError(f"expected confidence to be at least 0, got {confidence}")
-        if initial_c is not None and not initial_c > 0:
-            raise ValueError(f"expected initial_c to be None or above 0, got {initial_c}")
-        if not 0 <= tolerance < 1:
-            raise ValueError(f"expected tolerance to be in [0, 1), got {tolerance}")
-        self.search_steps = search_steps
         self.steps = steps
-        self.stepsize = stepsize
         self.confidence = confidence
-        self.initial_c = initial_c
-        self.tolerance = tolerance
 
-    def minimize(
-        self,
-        model: Model,
-        x: ep.Tensor,
-        criterion: Criterion,
-        *,
-        early_stop: float | None,
-        progress: Progress | None,
-    ) -> tuple[ep.Tensor, ep.Tensor]:
-        n = len(x)
-        lower, upper = model.bounds
-        middle, half = (lower + upper) / 2, (upper - lower) / 2 / SPAN
-        edge = math.atanh(SPAN)
-
-        def hinge(criterion: Criterion, logits: ep.Tensor) -> ep.Tensor:
-            return ep.maximum(margin(criterion, logits) + self.confidence, 0.0)
-
-        evaluate = row_gradients(model, x, criterion, hinge, self.gradient_draws)
-        loss, logits, gradient = evaluate(x, np.arange(n))
-        accepted = self.accept(model, x, criterion, logits, self.confidence)
-        best, distance = x, np.where(accepted, 0.0, np.inf)
-
-        # per image: c, the largest that failed, the smallest that succeeded, how many were tried
-        c, sizes = self._first(loss, gradient, upper - lower)
-        failed, succeeded, searched = np.zeros(n), np.full(n, np.inf), np.zeros(n, dtype=int)
-        # for the present c: passes made; of the present window, whether any succeeded and the summed
-        # loss; the summed loss of the window before
-        step, found = np.zeros(n, dtype=int), np.zeros(n, dtype=bool)
-        window = max(1, self.steps // 12)
-        total, before = np.zeros(n), np.full(n, np.inf)
-
-        rows = np.flatnonzero(~accepted & np.isfinite(loss.numpy()))
-        x0 = x[rows]
-        w = ((x0 - middle) / half).arctanh()
-        mean, square = ep.zeros_like(w), ep.zeros_like(w)
-        while len(rows):
-            if progress is not None:
-                progress(n - len(rows), n)
-            tanh = w.tanh()
-            z = ep.clip(middle + half * tanh, lower, upper)
-            loss, logits, gradient = evaluate(z, rows)
-            r = z - x0
-            norm2 = flatten(r).square().sum(axis=-1)
-            norm = norm2.sqrt().numpy()
-            nearer = norm < distance[rows]
-            held = self.accept(model, z, take(criterion, rows), logits, self.confidence, wanted=nearer)
-            nearer &= held
-            best = put(best, rows[nearer], z[np.flatnonzero(nearer)])
-            distance[rows[nearer]] = norm[nearer]
-            found[rows] |= held
-
-            weight = column(x, c[rows], x.ndim)
-            slope = (2 * r + weight * gradient) * (1 - tanh.square())
-            step[rows] += 1
-            mean = BETA_1 * mean + (1 - BETA_1) * slope
-            square = BETA_2 * square + (1 - BETA_2) * slope.square()
-            size = sizes[rows] * DECAY ** searched[rows] / (1 - BETA_1 ** step[rows])
-            unbiased = column(x, 1 - BETA_2 ** step[rows], x.ndim)
-            w = w - column(x, size, x.ndim) * mean / ((square / unbiased).sqrt() + SMALL)
-            w = ep.clip(w, -edge, edge)
-
-            total[rows] += norm2.numpy() + c[rows] * loss.numpy()
-            checked = step[rows] % window == 0
-            stalled = checked & ~(total[rows] < (1 - self.tolerance) * before[rows])
-            before[rows] = np.where(checked, total[rows], before[rows])
-            total[rows] = np.where(checked, 0.0, total[rows])
-            ended = stalled | (step[rows] >= self.steps)
-            those = rows[ended]
-            if len(those):
-                succeeded[those] = np.where(found[those], c[those], succeeded[those])
-                failed[those] = np.where(found[those], failed[those], c[those])
-                c[those] = next_c(c[those], failed[those], succeeded[those])
-                searched[those] += 1
-                step[those], found[those], total[those], before[those] = 0, False, 0.0, np.inf
-                anew = ep.from_numpy(x, ended)
-                zeros = ep.zeros_like(w)
-                mean, square = rowwise(anew, zeros, mean), rowwise(anew, zeros, square)
-
-            found[rows[checked]] = False
-            left = searched[rows] < self.search_steps
-            if early_stop is not None:
-                left &= distance[rows] > early_stop
-            if not left.all():
-                rows = rows[left]
-                x0, w, mean, square = (t[np.flatnonzero(left)] for t in (x0, w, mean, square))
-        if progress is not None:
-            progress(n, n)
-        return best, ep.from_numpy(x, np.isfinite(distance))
-
-    def _first(self, loss: ep.Tensor, gradient: ep.Tensor, range_: float) -> tuple[np.ndarray, np.ndarray]:
-        """The first c and step size of each image, by what a linear model would need."""
-        slopes = flatten(gradient)
-        squared = np.maximum(slopes.square().sum(axis=-1).numpy().astype(float), 1e-30)
-        hinge = loss.numpy()
-        # |r|^2 + c (hinge + gradient r) has its minimum where the hinge ends for this c
-        c = np.minimum(EARLY * 2 * hinge / squared, LARGEST_C * range_**2)
-        if self.initial_c is not None:
-            c = np.full(len(hinge), self.initial_c * range_**2)
-        typical = hinge / np.sqrt(squared * slopes.shape[-1])
-        return c, np.minimum(self.stepsize * typical / (range_ / 2 / SPAN), LARGEST_STEP)
+    def hinge(self, criterion: Criterion, logits: ep.Tensor) -> ep.Tensor:
+        """``max(margin + confidence, 0)``, the paper's f_6, shape ``(batch,)``."""
+        return ep.maximum(margin(criterion, logits) + self.confidence, 0.0)
 
 
-def next_c(c: np.ndarray, failed: np.ndarray, succeeded: np.ndarray) -> np.ndarray:
-    """Three times as much until one succeeds, then between the two, nearer to the success."""
-    known = np.where(np.isinf(succeeded), c, succeeded)
-    between = np.where(failed > 0, failed**0.3 * known**0.7, known / 3)
-    return np.where(np.isinf(succeeded), 3 * c, between)
+class Adam:
+    """Adam, each row at its own pace.
+
+    Attributes:
+        steps: Of each row since it was last restarted, integers ``(rows,)``.
+
+    Args:
+        like: Has the shape of what is moved, ``(rows, ...)``.
+    """
+
+    def __init__(self, like: ep.Tensor):
+        self.mean, self.square = ep.zeros_like(like), ep.zeros_like(like)
+        self.steps = np.zeros(len(like), dtype=int)
+
+    def step(self, slope: ep.Tensor, sizes: np.ndarray) -> ep.Tensor:
+        """What to take away from what is moved.
+
+        Args:
+            slope: The objective's gradient, shape ``(rows, ...)``.
+            sizes: The step size of each row, shape ``(rows,)``.
+        """
+        self.steps += 1
+        self.mean = BETA_1 * self.mean + (1 - BETA_1) * slope
+        self.square = BETA_2 * self.square + (1 - BETA_2) * slope.square()
+        size = column(slope, sizes / (1 - BETA_1**self.steps), slope.ndim)
+        unbiased = column(slope, 1 - BETA_2**self.steps, slope.ndim)
+        return size * self.mean / ((self.square / unbiased).sqrt() + SMALL)
+
+    def restart(self, which: np.ndarray) -> None:
+        """Lets some rows, booleans, forget all earlier gradients."""
+        anew, zeros = ep.from_numpy(self.mean, which), ep.zeros_like(self.mean)
+        self.mean, self.square = rowwise(anew, zeros, self.mean), rowwise(anew, zeros, self.square)
+        self.steps[which] = 0
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Lets all other rows leave."""
+        self.mean, self.square, self.steps = self.mean[rows], self.square[rows], self.steps[rows]
 
 
 def column(x: ep.Tensor, values: np.ndarray, ndim: int) -> ep.Tensor:
