@@ -202,6 +202,7 @@ def test_a_finished_record_counts_wherever_a_hole_of_the_same_settings_is() -> N
         assert not found.left_out
     (found,) = game.games(table(*PENNIES[:3], hole))
     assert found.left_out == {"y": "has no result with b"}
+    assert list(found.payoffs.index) == ["a", "b"]
 
 
 @pytest.fixture
