@@ -204,18 +204,14 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     truth = torch.from_numpy(data.y_test).to(device)
 
     # without a scheme: which images are worth attacking
-    schemes.install(model, {}, _generator(cell, "none"))
-    right = evaluation.correct(model, everything, truth, config.batch_size)
+    right = _clean(cell, network, {}, everything, truth)
     chosen = np.flatnonzero(right)
     if config.count == "images":
         chosen = chosen[: config.samples]
     if not len(chosen):
         raise RuntimeError("the network gets no test image right")
-
     random_scheme = schemes.is_random(cell.rates)
-    schemes.install(model, cell.rates, _generator(cell, "clean"))
-    evaluation.check_randomness(model, everything[:100], random_scheme, config.scheme.name)
-    right_with_scheme = evaluation.correct(model, everything, truth, config.batch_size)
+    right_with_scheme = _clean(cell, network, cell.rates, everything, truth)
 
     if config.criterion.targets == "all":
         goals, repeats = evaluation.all_targets(data.y_test[chosen], data.classes), data.classes - 1
@@ -293,6 +289,35 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "fresh_accuracy": fresh.accuracy,
     }
     return measured, samples
+
+
+_cached_clean: dict[str, np.ndarray] = {}
+
+
+def _clean(
+    cell: Cell,
+    network: training.Trained,
+    rates: Mapping[str, tuple[schemes.Operation, float]],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+) -> np.ndarray:
+    """Which test images are given their label in one pass; looked at once a process, whatever the attack."""
+    config = cell.config
+    decides = {
+        "checkpoint": [network.key, network.sha256],
+        "data": cell.dataset.fingerprint,
+        "rates": {site: rate for site, (_, rate) in rates.items()},
+        "operation": dataclasses.asdict(config.scheme.operation),
+        "seed": config.seed,
+        "how": [config.batch_size, config.threads, cell.device.type],
+    }
+    name = fingerprint.digest(decides)
+    if name not in _cached_clean:
+        schemes.install(network.model, rates, _generator(cell, "clean"))
+        expected = schemes.is_random(rates)
+        evaluation.check_randomness(network.model, images[:100], expected, config.scheme.name)
+        _cached_clean[name] = evaluation.correct(network.model, images, labels, config.batch_size)
+    return _cached_clean[name]
 
 
 @dataclass(frozen=True)
