@@ -31,6 +31,7 @@ import pandas as pd
 from scipy.optimize import linprog
 
 from bench import aggregate, cell, transfer
+from bench.config import ConfigError
 from bench.records import OK, write_text
 from bench.run import fail
 
@@ -138,6 +139,10 @@ def games(frame: pd.DataFrame, max_loss: float | None = None) -> list[Game]:
 
     Returns:
         For each dataset, criterion and seed its game, which has no payoffs where all was left out.
+
+    Raises:
+        ConfigError: if cells of one defence are of different networks, which sweeps with other settings
+            of training can bring together.
     """
     defence, rest = transfer.sides(frame)
     attack = [c for c in rest if c == "attack" or c.startswith("attack.")]
@@ -165,6 +170,15 @@ def _game(name: dict[str, Any], group: pd.DataFrame, max_loss: float | None) -> 
         for end in ("", "_low", "_high")
     )
     accuracy = group.groupby("defender", sort=False)["clean_accuracy_pct"].mean().astype(float)
+    networks = group.groupby("defender", sort=False)["clean_accuracy_no_scheme_pct"].unique()
+    for defender, accuracies in networks.items():
+        seen = [f"{a:.2f}" for a in accuracies if pd.notna(a)]
+        # the same network gets the same test images right, whatever attacks it
+        if len(seen) > 1:
+            raise ConfigError(
+                f"{defender}: different networks, of {' and '.join(seen)} % accuracy without scheme; "
+                "play sweeps with the same settings of training"
+            )
     left_out = {}
     if max_loss is not None:
         best = float(group[["clean_accuracy_pct", "clean_accuracy_no_scheme_pct"]].max().max())
@@ -314,7 +328,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             fail(f"{folder}: no sweep was started there (it has no cells.json)")
     if options.max_loss is not None and not options.max_loss > 0:
         fail(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-    written = write(options.results, options.max_loss)
+    try:
+        written = write(options.results, options.max_loss)
+    except ConfigError as error:
+        fail(str(error))
     if not written:
         fail("no game has an attack and a defence left", 1)
     print(*written, sep="\n")

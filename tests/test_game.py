@@ -8,6 +8,7 @@ import pytest
 from running import Outcome, Run
 
 from bench import aggregate, game
+from bench.config import ConfigError
 
 QUICK = ("scheme=fc", "samples=12", "training.epochs=5", "evaluation.draws=6", "transfer=false")
 DEFENCES = ("fc test_rate=0.0", "fc test_rate=0.5", "fc test_rate=0.95")
@@ -203,6 +204,12 @@ def test_a_finished_record_counts_wherever_a_hole_of_the_same_settings_is() -> N
     (found,) = game.games(table(*PENNIES[:3], hole))
     assert found.left_out == {"y": "has no result with b"}
     assert list(found.payoffs.index) == ["a", "b"]
+
+
+def test_cells_of_different_networks_are_no_game() -> None:
+    other = {**PENNIES[3], "clean_accuracy_no_scheme_pct": 98.0}
+    with pytest.raises(ConfigError, match="^y: different networks, of 99.00 and 98.00 % accuracy"):
+        game.games(table(*PENNIES[:3], other))
 
 
 @pytest.fixture
