@@ -187,3 +187,34 @@ def markdown(frame: pd.DataFrame, words: Callable[[float], str] = str) -> str:
             *("| " + " | ".join(r) + " |" for r in rows),
         ]
     )
+
+
+def notes(frame: pd.DataFrame) -> str:
+    """What is to be said of entries that are misprinted or missing, for the foot of a table."""
+    named = list(frame.columns[: list(frame.columns).index("published")])
+    lines: dict[str, list[str]] = {}
+    for row in frame[frame["note"] != ""].to_dict("records"):
+        lines.setdefault(row["note"], []).append("/".join(str(row[c]) for c in named))
+    return "\n".join(
+        f"\\* {places[0] if len(places) == 1 else f'{len(places)} entries'}: {note}"
+        for note, places in lines.items()
+    )
+
+
+def verdict_table(verdicts: pd.DataFrame) -> str:
+    """Verdicts in Markdown, those on the printed numbers beside those on the measured ones.
+
+    Args:
+        verdicts: Fields of ``Verdict``, and ``as_printed``.
+    """
+    lines = [
+        "What the paper says, and whether it holds: in its own printed numbers, taken as they are, and",
+        "here, judged by 95 % intervals. The evidence is what was measured.",
+        "",
+        "| where | sentence, and its test | as printed | measured | evidence |\n|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {v['where']} | {v['sentence']} | {v['as_printed']} | **{v['verdict']}** | {v['evidence']} |"
+        for v in verdicts.to_dict("records")
+    ]
+    return "\n".join(lines)

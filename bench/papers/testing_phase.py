@@ -459,7 +459,7 @@ def write(folder: Path) -> list[Path]:
     for name, frame in findings.tables.items():
         path = report / f"{name}.csv"
         records.write_text(path, frame.to_csv(index=False))
-        text += [f"## Table {name[-1]}: {CAPTIONS[name]}", _layout(name, frame), _notes(frame)]
+        text += [f"## Table {name[-1]}: {CAPTIONS[name]}", _layout(name, frame), published.notes(frame)]
         written += [path, *_pictures(name, frame, report)]
     correlations = findings.correlations()
     verdicts = pd.DataFrame(map(dataclasses.asdict, findings.verdicts()))
@@ -561,34 +561,12 @@ def _layout(name: str, frame: pd.DataFrame) -> str:
     return published.markdown(square.fillna(""))
 
 
-def _notes(frame: pd.DataFrame) -> str:
-    named = [c for c in ("attack", "recognised_by", "generated_under", "scheme") if c in frame]
-    lines: dict[str, list[str]] = {}
-    for row in frame[frame["note"] != ""].to_dict("records"):
-        lines.setdefault(row["note"], []).append("/".join(str(row[c]) for c in named))
-    return "\n".join(
-        f"\\* {places[0] if len(places) == 1 else f'{len(places)} entries'}: {note}"
-        for note, places in lines.items()
-    )
-
-
 def _summary(correlations: pd.DataFrame, verdicts: pd.DataFrame) -> str:
     table = correlations.pivot(index="table", columns="attack", values="spearman")
     table = table[[c for c in ("all", *NAMES) if c in table]]
     lines = ["Rank correlation (Spearman) of the measured table with the published one:", ""]
     lines.append(published.markdown(table, lambda v: "" if math.isnan(v) else f"{v:.2f}"))
-    lines += [
-        "",
-        "What the paper says, and whether it holds: in its own printed numbers, taken as they are, and",
-    ]
-    lines += ["here, judged by 95 % intervals. The evidence is what was measured.", ""]
-    lines.append(
-        "| where | sentence, and its test | as printed | measured | evidence |\n|---|---|---|---|---|"
-    )
-    lines += [
-        f"| {v['where']} | {v['sentence']} | {v['as_printed']} | **{v['verdict']}** | {v['evidence']} |"
-        for v in verdicts.to_dict("records")
-    ]
+    lines += ["", published.verdict_table(verdicts)]
     return "\n".join(lines)
 
 

@@ -1,0 +1,110 @@
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+from running import Run
+
+from bench.evaluation import Estimate
+from bench.papers import defensive_dropout, published
+from bench.run import conf_dir
+
+QUICK = (
+    "dataset=digits", "model.options.padding=1", "model.options.width=4", "model.options.units=32",
+    "samples=2", "training.epochs=4", "evaluation.draws=3",
+)  # fmt: skip
+FASTER = ("+attack.options.search_steps=2", "+attack.options.steps=15")
+
+
+@pytest.fixture(scope="module")
+def swept() -> list[Path]:
+    """Filled by the first test: the sweeps take a while."""
+    return []
+
+
+@pytest.fixture
+def folder(bench_run: Run, output_dir: Path, swept: list[Path]) -> Path:
+    if not swept:
+        for sweep, *more in (
+            ("mnist_fgsm",),
+            ("mnist_cw", "train_rate=0.3", *FASTER),
+            ("cifar10_cw", "train_rate=0,0.7", "test_rate=0,0.7", *FASTER),
+            ("cifar10_sap", "train_rate=0.7", *FASTER),
+            ("defences", "attack=fgsm_fixed,jsma"),
+        ):
+            outcome = bench_run("-m", f"+experiment=defensive_dropout/{sweep}", *QUICK, *more)
+            assert outcome.status == 0, outcome.err
+        swept.append(output_dir / "defensive_dropout")
+    return swept[0]
+
+
+def rates(sweep: str, key: str) -> set[float]:
+    params = OmegaConf.load(Path(conf_dir()) / "experiment" / "defensive_dropout" / f"{sweep}.yaml")
+    return {float(rate) for rate in str(params.hydra.sweeper.params[key]).split(",")}
+
+
+@pytest.mark.parametrize(("name", "sweep"), [*defensive_dropout.TABLES.items(), ("table2", "cifar10_sap")])
+def test_the_sweeps_have_every_printed_entry(name: str, sweep: str) -> None:
+    for key in ("train_rate", "test_rate"):
+        frame = published.table(
+            "defensive_dropout", name, "train_rate", "test_rate" if name != "table2" else "quantity"
+        )
+        if key in frame:
+            assert set(frame[key].astype(float)) <= rates(sweep, key)
+
+
+def test_every_attack_is_at_all_nine_targets(folder: Path) -> None:
+    frame = pd.read_csv(folder / "mnist_fgsm" / "results.csv")
+    assert (frame["criterion"] == "all_targets").all()
+    assert (frame["images"] == 2).all()
+    record = json.loads((folder.parent / "store" / "records" / f"{frame['key'][0]}.json").read_text())
+    assert len(record["images"]["indices"]) == 18
+    assert record["config"]["attack"]["epsilon"] == 0.25
+
+
+def test_the_report_sets_the_records_beside_the_paper(folder: Path) -> None:
+    written = {path.name for path in defensive_dropout.write(folder)}
+    assert {f"table{i}.csv" for i in range(2, 7)} | {"text.csv", "verdicts.csv", "README.md"} <= written
+    assert {"figure3.png", "figure5.png", "gradients.csv", "gradients.png", "defences.csv"} <= written
+    for name in written:
+        assert (folder / "report" / name).stat().st_size > 0
+    results = pd.read_csv(folder / "mnist_fgsm" / "results.csv").set_index(["train_rate", "test_rate"])
+    four = pd.read_csv(folder / "report" / "table4.csv").set_index(["train_rate", "test_rate"])
+    assert list(four["published"]) == [22.74, 21.89, 20.67, 19.56, 16.44]
+    for rates_, row in four.iterrows():
+        assert row["measured"] == pytest.approx(results.loc[rates_, "fresh_success_pct"])
+        assert row["claimed_success_pct"] == pytest.approx(results.loc[rates_, "claimed_success_pct"])
+    # what was not run is empty, and said to be
+    five = pd.read_csv(folder / "report" / "table5.csv")
+    assert five["measured"].isna().all()
+    text = (folder / "report" / "README.md").read_text()
+    assert "`mnist_jsma` (Table 5): not run" in text
+    assert "fits no n/900" in text
+    assert "n = 2 images x 9 targets" in text
+    verdicts = pd.read_csv(folder / "report" / "verdicts.csv").set_index("sentence")
+    jsma = verdicts.loc[[s for s in verdicts.index if "JSMA" in s]].iloc[0]
+    assert jsma["verdict"] == "not measured"
+    # the paper's own JSMA numbers do fall
+    assert jsma["as_printed"] == "holds"
+
+
+def test_accuracy_that_a_rate_costs_is_against_the_same_network(folder: Path) -> None:
+    frame = defensive_dropout.results(folder, "cifar10_cw")
+    found = defensive_dropout.measured(frame, "cifar10").query("quantity == 'accuracy_loss_pct'")
+    of = frame.set_index(["train_rate", "test_rate"])["clean_accuracy_pct"]
+    for row in found.to_dict("records"):
+        expected = of[row["train_rate"], 0.0] - of[row["train_rate"], row["test_rate"]]
+        assert row["value"] == pytest.approx(expected)
+        assert row["value_low"] <= row["value"] <= row["value_high"]
+
+
+def test_what_rises_on_the_way_does_not_fall() -> None:
+    def at(value: float) -> Estimate:
+        return Estimate(value, value - 1, value + 1)
+
+    falling = defensive_dropout._falling([("0", at(50)), ("0.1", at(30)), ("0.5", at(10))])
+    rising = defensive_dropout._falling([("0", at(50)), ("0.1", at(90)), ("0.5", at(10))])
+    nothing = defensive_dropout._falling([("0", at(50)), ("0.1", Estimate(*[math.nan] * 3))])
+    assert [falling[0], rising[0], nothing[0]] == ["holds", "does not hold", "not measured"]
