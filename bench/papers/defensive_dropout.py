@@ -402,7 +402,11 @@ def write(folder: Path) -> list[Path]:
         text += ["## The defences that the paper only cites", _defences(defences)]
     correlations = findings.correlations()
     verdicts = pd.DataFrame(map(dataclasses.asdict, findings.verdicts()))
-    verdicts.insert(2, "as_printed", [v.verdict for v in findings.as_printed().verdicts()])
+    # a figure's numbers are not printed, so that of those there is nothing to judge
+    printed = {(v.where, v.sentence): v.verdict for v in findings.as_printed().verdicts()}
+    named = verdicts[["where", "sentence"]].itertuples(index=False, name=None)
+    as_printed = [printed.get(name, "not measured") for name in named]
+    verdicts.insert(2, "as_printed", ["" if v == "not measured" else v for v in as_printed])
     keep("correlations", correlations)
     keep("verdicts", verdicts)
     text += ["## Summary", _summary(correlations, verdicts)]

@@ -154,7 +154,7 @@ def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]]) -> tuple[str, 
         verdict = "does not hold"
     else:
         verdict = "undecided"
-    figures = "; ".join(f"{name} {d.mean:+.2f} [{d.low:.2f}, {d.high:.2f}]" for name, d in differences)
+    figures = "; ".join(f"{name} {d.mean:+.3g} [{d.low:.3g}, {d.high:.3g}]" for name, d in differences)
     return verdict, figures
 
 
