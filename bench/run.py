@@ -7,6 +7,7 @@ Here belongs what Hydra asks for, what is printed, and the exit status. What a c
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,6 +47,16 @@ def typed(composed: DictConfig) -> Config:
         for group in GROUPS:
             own[group].name = own[group].name or str(chosen[group])
     return settings.typed(own)
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The settings that the command would be given by these overrides, for a process that isn't the command.
+
+    Raises:
+        As ``config.typed``, and HydraException for what can't be composed.
+    """
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+        return typed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))
 
 
 def one_line(error: BaseException) -> str:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pandas as pd
 import torch
 from hydra.errors import HydraException
@@ -28,7 +27,7 @@ from bench import config as settings
 from bench.cell import Cell
 from bench.config import Config, ConfigError
 from bench.records import OK, write_text
-from bench.run import conf_dir, fail, one_line, typed
+from bench.run import compose, fail, one_line
 
 FIGURES = {
     "clean_accuracy_pct": ("accuracy %", 2),
@@ -95,15 +94,14 @@ def rates_above(step: float) -> list[float]:
     return list(itertools.takewhile(lambda rate: rate < 1, (round(k * step, 9) for k in itertools.count(1))))
 
 
-def compose(overrides: Sequence[str]) -> Config:
+def settle(overrides: Sequence[str]) -> Config:
     """The settings that all cells of a search share.
 
     Raises:
         HydraException, OmegaConfBaseException, ConfigError: for settings that can't be used.
     """
     defaults = ("scheme=defensive_dropout", "name=search")
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = typed(hydra.compose("config", overrides=[*defaults, *overrides], return_hydra_config=True))
+    config = compose([*defaults, *overrides])
     for key, option in (("train_rate", "--train-rates"), ("test_rate", "--step")):
         if getattr(config, key) is not None:
             raise ConfigError(f"{key}: it is what is searched for; leave it out, and see {option}")
@@ -267,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ConfigError(f"--step: expected a number in [0.001, 1), got {options.step:g}")
         if not options.max_loss > 0:
             raise ConfigError(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-        cells = Cells(compose(options.overrides), train_rates, options.step)
+        cells = Cells(settle(options.overrides), train_rates, options.step)
     except (HydraException, OmegaConfBaseException) as error:
         fail(one_line(error))
     try:

@@ -38,7 +38,6 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import foolbox as fb
-import hydra
 import matplotlib
 
 matplotlib.use("Agg")
@@ -52,7 +51,7 @@ from foolbox.criteria import TargetedMisclassification
 from torch import Tensor, nn
 
 from bench import attacks, cell, evaluation, training
-from bench.run import conf_dir, typed
+from bench.run import compose
 
 OURS = "bench"
 EPSILON = 0.25
@@ -96,9 +95,7 @@ def load_problem(overrides: Sequence[str], images: int, seed: int) -> Problem:
         images: How many images.
         seed: Of the targets.
     """
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        composed = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
-    ready = cell.prepare(typed(composed))
+    ready = cell.prepare(compose(overrides))
     data = ready.dataset
     where = ready.store.checkpoints
     network = training.trained(ready.training, data, where, torch.device("cpu")).model

@@ -202,7 +202,9 @@ def test_bad_settings_get_one_line_and_no_training(
     own_schemes("typo", "sties:\n  fc: 0.5\n")
     cases = {
         ("scheme=fcc",): "scheme=fcc: no such choice; allowed: adversarial_training, all, defensive",
-        ("scheme=defensive_dropout",): "scheme.sites.fc1: two_conv has no such site; allowed: input, feature, fc",
+        (
+            "scheme=defensive_dropout",
+        ): "scheme.sites.fc1: two_conv has no such site; allowed: input, feature, fc",
         ("model=four_conv",): "model.options: four_conv: images of 8x8 are too small for padding 0; use 1",
         ("test_rate=1.2",): "test_rate: expected a rate in [0, 1), got 1.2",
         ("train_rate=-0.1",): "train_rate: expected a rate in [0, 1), got -0.1",
