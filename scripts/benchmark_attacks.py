@@ -292,6 +292,10 @@ TASKS = {
                 fb.attacks.L2CarliniWagnerAttack(binary_search_steps=10, steps=100, stepsize=STEP_SIZE),
                 True,
             ),
+            # of 0.01, 0.02, 0.05 and STEP_SIZE the one that gets nearest on 15 images of CIFAR-10 (JPEG)
+            "Foolbox, step 0.01": ours(
+                fb.attacks.L2CarliniWagnerAttack(binary_search_steps=10, steps=100, stepsize=0.01), True
+            ),
             "Foolbox, 9 x 1000": ours(
                 fb.attacks.L2CarliniWagnerAttack(binary_search_steps=9, steps=1000, stepsize=0.01), True
             ),
@@ -320,7 +324,8 @@ TASKS = {
         True,
         {
             OURS: ours(attacks.CarliniWagnerL0Attack(), True),
-            "ART": art("CarliniL0Method", True, targeted=True, verbose=False),
+            # no Foolbox has C&W's; this is its strongest for the same norm. ART's is left out: 20 s an image
+            "Foolbox, FMN": ours(fb.attacks.L0FMNAttack(steps=300), True),
         },
     ),
     "C&W Linf": Task(
@@ -328,7 +333,8 @@ TASKS = {
         True,
         {
             OURS: ours(attacks.CarliniWagnerLinfAttack(), True),
-            "ART": art("CarliniLInfMethod", True, targeted=True, verbose=False),
+            # as for L0; ART's took 18 s an image, and succeeded on none of 10
+            "Foolbox, FMN": ours(fb.attacks.LInfFMNAttack(steps=300), True),
             "adv-lib": adv_lib("carlini_wagner_linf", True, targeted=True),
         },
     ),
