@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +167,17 @@ def test_heatmap_of_rates_is_ordered_by_size_with_the_default_first(
     name = "heatmap_train_rate_test_rate_digits_two-conv_untargeted.png"
     assert found[f"{name} axes"] == [[["0", "0.5"], ["default", "0.1", "0.9"]]]
     assert [cell.split("\n")[0] for cell in found[name][0][1]] == ["35.0", "36.0", "44.0"]
+
+
+def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_path: Path) -> None:
+    store, results = Store(tmp_path / "store"), tmp_path / "sweep"
+    cells = [{"key": key, "config": settings()} for key in ("a", "b", "c", "d")]
+    store.write("a", record("a", settings()), None)
+    os.utime(store.record_path("a"), (0, 0))
+    aggregate.write_manifest(results, store, cells)
+    # nothing of this sweep is done yet, what an earlier one left says nothing of the time
+    assert aggregate.progress(results) == "1 of 4 done"
+    store.write("b", record("b", settings()), None)
+    started = time.time() - 600
+    os.utime(results / "cells.json", (started, started))
+    assert aggregate.progress(results) == "2 of 4 done, about 20 min left"
