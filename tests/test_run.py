@@ -332,7 +332,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path, how: sign
     before = {p: p.stat().st_mtime_ns for p in kept.glob("*.json")}
     assert len(before) == 3
     if how is signal.SIGINT:
-        assert process.returncode == 130
+        assert process.returncode == 130, err
         assert "Traceback" not in err
     else:
         assert not aggregate.write(tmp_path / "outputs" / "sweep")
