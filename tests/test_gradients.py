@@ -249,6 +249,11 @@ def test_one_images_values_are_the_same_for_every_defence(swept: Path) -> None:
     assert (spread["fc 0.7"] > 0).all()
     # a value that no draw moves says nothing
     assert (points.groupby(["defence", "pixel"])["gradient"].apply(lambda g: (g != 0).any())).all()
+    # nor does one with next to no gradient: of the digits' 64 values the larger half, and no other
+    several = gradients.points([swept], draws=12, images=4, pixels=64)
+    assert several["pixel"].nunique() == 32
+    sizes = several["gradient"].abs().groupby(several["pixel"]).mean()
+    assert sizes.min() > 0.1 * sizes.max()
 
 
 def test_command_writes_tables_and_pictures(
