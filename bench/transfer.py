@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from bench import aggregate, cell, evaluation, fingerprint, records, schemes
+from bench import config as settings
 from bench.records import OK, Store
 from bench.training import CheckpointError
 
@@ -95,10 +96,7 @@ class _Looker:
     def __init__(self, store: Store):
         self.store = store
         self.networks: dict[str, cell.Restored] = {}
-        self.made_with = {
-            "versions": fingerprint.versions(),
-            "code": fingerprint.code(evaluation, schemes),
-        }
+        self.codes: dict[str, str] = {}
 
     def look(self, generated: Mapping[str, Any], recogniser: Mapping[str, Any]) -> dict[str, Any]:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
@@ -107,6 +105,10 @@ class _Looker:
         one, other = (self.store.read(who["key"]) for who in (generated, recogniser))
         assert one is not None
         assert other is not None
+        try:
+            code = self._code(other)
+        except (HydraException, OmegaConfBaseException) as error:
+            return {"reason": f"recogniser: {' '.join(str(error).split())}"}
         draws = other["metrics"]["fresh_draws"]
         seed = fingerprint.derive_seed(other["config"]["seed"], f"cross recognition of {one['key']}")
         decides = {
@@ -118,7 +120,8 @@ class _Looker:
             "draws": draws,
             "seed": seed,
             "device": other["device"],
-            **self.made_with,
+            "versions": fingerprint.versions(),
+            "code": code,
         }
         path = self.store.folder / "transfer" / f"{fingerprint.digest(decides)[:16]}.json"
         if path.exists():
@@ -153,6 +156,14 @@ class _Looker:
         }
         records.write_text(path, json.dumps(row) + "\n")
         return row
+
+    def _code(self, record: Mapping[str, Any]) -> str:
+        if record["key"] not in self.codes:
+            config = settings.typed(record["config"])
+            named = (("model", config.model), ("scheme.operation", config.scheme.operation))
+            own = [settings.find(key, one._target_, config.trusted_modules) for key, one in named]
+            self.codes[record["key"]] = fingerprint.code(evaluation, schemes, *own)
+        return self.codes[record["key"]]
 
     def _network(self, record: Mapping[str, Any]) -> cell.Restored:
         if record["key"] not in self.networks:

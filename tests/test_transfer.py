@@ -1,3 +1,4 @@
+import importlib
 import json
 from pathlib import Path
 
@@ -99,3 +100,25 @@ def test_one_scheme_alone_has_nothing_to_compare(bench_run: Run, output_dir: Pat
     outcome = bench_run("-m", "scheme=fc", "attack=fgsm,deepfool", "name=alone", *QUICK)
     assert outcome.status == 0
     assert not (output_dir / "alone" / "transfer.csv").exists()
+
+
+def test_an_edited_operation_is_looked_through_again(
+    bench_run: Run, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "mysign.py"
+    source.write_text("class Sign:\n    def __call__(self, x, rate, generator): return x\n")
+    (tmp_path / "scheme").mkdir()
+    (tmp_path / "scheme" / "sign.yaml").write_text("sites: {fc: 0.0}\noperation: {_target_: mysign.Sign}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = ("-m", "--config-dir", str(tmp_path), "trusted_modules=[bench,foolbox,mysign]", "name=sign")
+    outcome = bench_run(*arguments, "scheme=sign,none", "attack=fgsm", *QUICK)
+    assert outcome.status == 0, outcome.err
+    before = pd.read_csv(output_dir / "sign" / "transfer.csv").set_index(["generated_under", "recognised_by"])
+    assert before.loc[("none", "sign"), "accuracy_pct"] == 0
+
+    # the same hidden layer upside down
+    source.write_text("class Sign:\n    def __call__(self, x, rate, generator): return -x\n")
+    importlib.reload(importlib.import_module("mysign"))
+    after = transfer.table(output_dir / "sign").set_index(["generated_under", "recognised_by"])
+    looked_again = after["seconds"] != before["seconds"]
+    assert looked_again[looked_again].index.get_level_values("recognised_by").unique().tolist() == ["sign"]
