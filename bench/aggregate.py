@@ -7,6 +7,7 @@ again, from whatever of it is done.
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import safe_open
 
 from bench.cell import IDENTITY, names
 from bench.records import MISSING, NOT_APPLICABLE, OK, Store, write_text
@@ -59,7 +61,7 @@ def write_manifest(results: Path, store: Store, cells: Sequence[Mapping[str, Any
     Args:
         results: The sweep's folder.
         store: Where the records are.
-        cells: For each cell its ``key`` and its ``config``.
+        cells: For each cell its ``key``, its ``config`` and its network's ``checkpoint``, or None.
     """
     where = os.path.relpath(store.folder, results)
     write_text(results / "cells.json", json.dumps({"store": where, "cells": list(cells)}, indent=1) + "\n")
@@ -206,19 +208,52 @@ def summary(record: Mapping[str, Any]) -> str:
 
 
 def progress(results: Path) -> str:
-    """How far a running sweep is, and how long the rest takes if it goes on as it did so far."""
+    """How far a running sweep is, and about how long the rest takes.
+
+    A cell is expected to take as long as those before it, and a network as long as those that this sweep
+    has trained; of the first ones to be trained nothing is known.
+    """
     manifest = results / "cells.json"
     start = manifest.stat().st_mtime
     store = store_of(results)
-    paths = [store.record_path(entry["key"]) for entry in json.loads(manifest.read_text())["cells"]]
+    entries = json.loads(manifest.read_text())["cells"]
+    paths = [store.record_path(entry["key"]) for entry in entries]
     written = [path.stat().st_mtime for path in paths if path.exists()]
     left = len(paths) - len(written)
+    words = f"{len(written)} of {len(paths)} done"
     # those that an earlier sweep has left took no time
     now = sum(stamp >= start for stamp in written)
-    words = f"{len(written)} of {len(paths)} done"
-    if left and now:
-        words += f", about {max(1, round((time.time() - start) / now * left / 60))} min left"
+    if not left or not now:
+        return words
+    networks = {entry["checkpoint"] for entry in entries} - {None}
+    checkpoints = [store.checkpoints / f"{name}.safetensors" for name in networks]
+    fitted = [path for path in checkpoints if path.exists() and path.stat().st_mtime >= start]
+    untrained = sum(not path.exists() for path in checkpoints)
+    training = _covered([_fitting(path) for path in fitted])
+    seconds = max(0.0, time.time() - start - training) / now * left
+    if fitted:
+        seconds += training / len(fitted) * untrained
+    words += f", about {max(1, round(seconds / 60))} min left"
+    if untrained and not fitted:
+        words += f" and {untrained} network{'s' * (untrained > 1)} to train"
     return words
+
+
+def _fitting(checkpoint: Path) -> tuple[float, float]:
+    """When the fitting of a network began and ended."""
+    with safe_open(checkpoint, "pt") as file:
+        seconds = float(file.metadata()["seconds"])
+    end = checkpoint.stat().st_mtime
+    return end - seconds, end
+
+
+def _covered(spans: Sequence[tuple[float, float]]) -> float:
+    """For how long at least one of the spans lasted: networks may be trained side by side."""
+    total, until = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total
 
 
 def main() -> None:

@@ -93,10 +93,11 @@ class SweepCallback(Callback):
                 composed = loader().load_sweep_config(config, overrides)
                 job = typed(composed)
                 try:
-                    key = cell.prepare(job).key
+                    ready = cell.prepare(job)
+                    key, network = ready.key, ready.training.key
                 except NotApplicable as reason:
-                    key = cell.not_applicable(job, str(reason))["key"]
-                cells.append({"key": key, "config": dataclasses.asdict(job)})
+                    key, network = cell.not_applicable(job, str(reason))["key"], None
+                cells.append({"key": key, "config": dataclasses.asdict(job), "checkpoint": network})
             except (HydraException, OmegaConfBaseException) as error:
                 problems.append(one_line(error))
         if problems:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from bench import aggregate, figures
 from bench.records import Store
@@ -171,13 +173,25 @@ def test_heatmap_of_rates_is_ordered_by_size_with_the_default_first(
 
 def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_path: Path) -> None:
     store, results = Store(tmp_path / "store"), tmp_path / "sweep"
-    cells = [{"key": key, "config": settings()} for key in ("a", "b", "c", "d")]
+    networks = {"a": "old", "b": "old", "c": "old", "d": "old", "e": "new", "f": "later", "n/a": None}
+    cells = [{"key": key, "config": settings(), "checkpoint": network} for key, network in networks.items()]
     store.write("a", record("a", settings()), None)
     os.utime(store.record_path("a"), (0, 0))
+    checkpoint(store, "old", seconds=5.0, at=0)
     aggregate.write_manifest(results, store, cells)
     # nothing of this sweep is done yet, what an earlier one left says nothing of the time
-    assert aggregate.progress(results) == "1 of 4 done"
+    assert aggregate.progress(results) == "1 of 7 done"
     store.write("b", record("b", settings()), None)
     started = time.time() - 600
     os.utime(results / "cells.json", (started, started))
-    assert aggregate.progress(results) == "2 of 4 done, about 20 min left"
+    assert aggregate.progress(results) == "2 of 7 done, about 50 min left and 2 networks to train"
+    # 8 of the 10 minutes went into a network: 2 for each of the 5 cells that are left, and 8 for another one
+    checkpoint(store, "new", seconds=480.0, at=time.time())
+    assert aggregate.progress(results) == "2 of 7 done, about 18 min left"
+
+
+def checkpoint(store: Store, key: str, seconds: float, at: float) -> None:
+    store.checkpoints.mkdir(parents=True, exist_ok=True)
+    path = store.checkpoints / f"{key}.safetensors"
+    save_file({"weights": torch.zeros(1)}, path, {"seconds": str(seconds)})
+    os.utime(path, (at, at))
