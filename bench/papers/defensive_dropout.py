@@ -436,7 +436,8 @@ def _heading(folder: Path) -> str:
         config = record["config"]
         best = done["clean_accuracy_no_scheme_pct"].max()
         lines.append(
-            f"- `{sweep}` ({what}): {config['dataset']['name']}, {config['training']['epochs']} epochs, "
+            f"- `{sweep}` ({what}): {config['dataset']['name']}, {config['training']['epochs']} epochs in "
+            f"batches of {config['training']['batch_size']}, "
             f"accuracy up to {best:.2f} %, n = {done['images'].max():.0f} images x "
             f"{record['images']['targets_each']} targets, {len(done)} of {len(frame)} cells, "
             f"attacks {done['attack_seconds'].sum() / 60:.1f} min; {record['device']}, "
