@@ -26,6 +26,10 @@ LARGEST_STEP = 0.2
 """A step size of tanh's argument beyond which Adam loses its way, however far it has to go."""
 DECAY = 0.7
 """By which the step size shrinks from one c to the next."""
+GROWTH = 3.0
+"""By which c grows until one succeeds, and with it, once ``LOST``, the step size."""
+LOST = 4
+"""How many c in a row may fail before the linear model counts as wrong about the step size too."""
 
 
 class CarliniWagnerL2Attack(CarliniWagnerAttack):
@@ -46,7 +50,8 @@ class CarliniWagnerL2Attack(CarliniWagnerAttack):
       succeeded if an image was adversarial in the last of those twelfths.
     * c grows threefold until one succeeds, from an estimate of where that will be that is made to be
       low: to be driven across the boundary by too large a c ends farther away. Between a failure and
-      a success the next c is ``failure^0.3 success^0.7``.
+      a success the next c is ``failure^0.3 success^0.7``. After four failures in a row the estimate
+      was wrong, and the step size, which comes from the same one, grows threefold with c.
     * The tanh reaches the bounds at 0.99, and stays there, instead of at 1, so that pixels that are
       at a bound don't need dozens of steps before they show.
 
@@ -164,6 +169,9 @@ class CarliniWagnerL2Attack(CarliniWagnerAttack):
                 failed[those] = np.where(found[those], failed[those], c[those])
                 c[those] = next_c(c[those], failed[those], succeeded[those])
                 searched[those] += 1
+                lost = np.isinf(succeeded[those]) & (searched[those] >= LOST)
+                larger = np.minimum(GROWTH * sizes[those], LARGEST_STEP / DECAY ** searched[those])
+                sizes[those] = np.where(lost, larger, sizes[those])
                 found[those], total[those], before[those] = False, 0.0, np.inf
                 adam.restart(ended)
 
@@ -196,5 +204,5 @@ class CarliniWagnerL2Attack(CarliniWagnerAttack):
 def next_c(c: np.ndarray, failed: np.ndarray, succeeded: np.ndarray) -> np.ndarray:
     """Three times as much until one succeeds, then between the two, nearer to the success."""
     known = np.where(np.isinf(succeeded), c, succeeded)
-    between = np.where(failed > 0, failed**0.3 * known**0.7, known / 3)
-    return np.where(np.isinf(succeeded), 3 * c, between)
+    between = np.where(failed > 0, failed**0.3 * known**0.7, known / GROWTH)
+    return np.where(np.isinf(succeeded), GROWTH * c, between)

@@ -155,6 +155,31 @@ def test_search_finds_its_way_from_a_poor_first_c(digits_model, initial_c):
     assert norms(raw, x).mean() < 1.25 * norms(best, x).mean()
 
 
+class Kink(nn.Module):
+    """Steep at mid-grey and flat soon after: its gradient there says nothing of how far the boundary is."""
+
+    def __init__(self, steep, kink, boundary):
+        super().__init__()
+        self.steep, self.kink, self.boundary = steep, kink, boundary
+
+    def forward(self, x):
+        along = (x.flatten(1) - 0.5) @ (torch.tensor([1.0, -1.0]).repeat(32) / 8)
+        gain = self.steep * along - (self.steep - 1) * (along - self.kink).relu()
+        margin = gain - (self.steep * self.kink + self.boundary - self.kink)
+        return torch.stack([torch.zeros_like(margin), margin], 1)
+
+
+@pytest.mark.parametrize(("steep", "kink"), [(50, 0.02), (100, 0.01)])
+def test_l2_boundary_is_reached_where_the_first_gradient_misleads(steep, kink):
+    model = fb.PyTorchModel(Kink(steep, kink, boundary=2.0).eval(), bounds=(0, 1), device="cpu")
+    x = torch.full((1, 1, 8, 8), 0.5)
+    raw, _, success = CarliniWagnerL2Attack()(
+        model, x, TargetedMisclassification(torch.tensor([1])), epsilons=None
+    )
+    assert success.all()
+    assert norms(raw, x).item() == pytest.approx(2.0, rel=0.01)
+
+
 @all_norms
 def test_image_does_not_depend_on_its_batch(digits_model, attack_of):
     model, x, y = digits_model
