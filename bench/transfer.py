@@ -97,6 +97,7 @@ class _Looker:
         self.store = store
         self.networks: dict[str, cell.Restored] = {}
         self.codes: dict[str, str] = {}
+        self.versions = fingerprint.versions()
 
     def look(self, generated: Mapping[str, Any], recogniser: Mapping[str, Any]) -> dict[str, Any]:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
@@ -120,7 +121,7 @@ class _Looker:
             "draws": draws,
             "seed": seed,
             "device": other["device"],
-            "versions": fingerprint.versions(),
+            "versions": self.versions,
             "code": code,
         }
         path = self.store.folder / "transfer" / f"{fingerprint.digest(decides)[:16]}.json"
