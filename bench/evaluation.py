@@ -115,8 +115,33 @@ def all_targets(labels: np.ndarray, classes: int) -> np.ndarray:
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """The network's outputs, shape (images, classes), one pass of each image."""
-    return torch.cat([model(batch) for batch in images.split(batch_size)])
+    """The network's outputs, shape (images, classes), one pass of each image.
+
+    Raises:
+        NotFinite: for outputs that are not numbers, whose largest would be a class all the same.
+    """
+    outputs = torch.cat([model(batch) for batch in images.split(batch_size)])
+    check_finite(outputs)
+    return outputs
+
+
+class NotFinite(RuntimeError):
+    """Outputs of a network that are NaN or infinite: it says nothing of these images."""
+
+
+def check_finite(outputs: Tensor) -> None:
+    """Raises NotFinite, saying for which images, unless all logits, shape (images, classes), are numbers."""
+    bad = torch.nonzero(~outputs.isfinite().all(-1)).flatten()
+    if len(bad):
+        raise NotFinite(
+            f"logits that are not finite numbers, for {len(bad)} of {len(outputs)} images in one pass, "
+            f"first for image {int(bad[0])}: {[round(v, 3) for v in outputs[bad[0]].tolist()]}"
+        )
+
+
+def look_like_probabilities(outputs: Tensor) -> bool:
+    """Whether every row is at least 0 and sums to 1, as a softmax at the end makes them."""
+    return bool((outputs >= 0).all() and ((outputs.sum(-1) - 1).abs() < 1e-4).all())
 
 
 def correct(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> np.ndarray:
@@ -189,35 +214,37 @@ def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndar
     }
 
 
-def check_randomness(model: nn.Module, images: Tensor, expected: bool, scheme: str) -> None:
-    """Passes the same images twice.
-
-    Raises:
-        RuntimeError: if the outputs differ although no draw is expected, or are equal although one is.
-    """
-    with torch.no_grad():
-        differ = not torch.equal(model(images), model(images))
-    if differ != expected:
-        raise RuntimeError(
-            f"scheme {scheme}: two passes over the same images "
-            + ("differ although no site is random" if differ else "are equal although a site is random")
-        )
-
-
 @dataclass
 class Passes:
-    """How many images went through a network, forward and backward."""
+    """How many images went through a network, forward and backward.
+
+    Attributes:
+        forward, backward: One for every image of a batch.
+        first: For each image that the first gradient reached, whether it was zero everywhere, shape
+            (rows,); None before there was one.
+    """
 
     forward: int = 0
     backward: int = 0
+    first: np.ndarray | None = None
 
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[Passes]:
-    """Counts the passes that a network makes inside the block, one for every image of a batch."""
+    """Counts the passes that a network makes inside the block, and looks at the first gradient."""
     passes = Passes()
 
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if passes.first is None and inputs[0].requires_grad:
+            inputs[0].register_hook(look)
+
+    def look(gradient: Tensor) -> None:
+        if passes.first is None:
+            flat = gradient.detach().flatten(1)
+            # what isn't a number is no direction either
+            passes.first = ~((flat != 0) & flat.isfinite()).any(1).cpu().numpy()
+
+    def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         passes.forward += len(output)
         if output.requires_grad:
             output.register_hook(backward)
@@ -225,8 +252,9 @@ def counted(model: nn.Module) -> Iterator[Passes]:
     def backward(gradient: Tensor) -> None:
         passes.backward += len(gradient)
 
-    handle = model.register_forward_hook(hook)
+    handles = [model.register_forward_pre_hook(enter), model.register_forward_hook(leave)]
     try:
         yield passes
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
-from bench import aggregate, cell, transfer
+from bench import aggregate, axes, transfer
 from bench.config import ConfigError
 from bench.records import OK, write_text
 from bench.run import fail
@@ -144,20 +144,21 @@ def games(frame: pd.DataFrame, max_loss: float | None = None) -> list[Game]:
         ConfigError: if cells of one defence are of different networks, which sweeps with other settings
             of training can bring together.
     """
-    defence, rest = transfer.sides(frame)
-    attack = [c for c in rest if c == "attack" or c.startswith("attack.")]
-    own = [c for c in rest if c not in attack and c not in cell.NO_RESULT]
+    defence, rest = axes.split(transfer.named(frame))
+    attack = [c for c in rest if axes.side(c) == "attacker"]
+    own = [c for c in rest if c not in attack]
     # of several records of the same settings, the last one that was finished
     frame = frame.sort_values("status", key=lambda status: status == OK, kind="stable")
     frame = frame.drop_duplicates([*own, *attack, *defence], keep="last").sort_index()
-    for side, columns in (("attacker", attack), ("defender", defence)):
-        first = "attack" if side == "attacker" else "scheme"
-        varying = [c for c in columns if c != first and len(frame[c].unique()) > 1]
-        frame[side] = transfer.labels(frame, [first, *varying])
-    return [
-        _game(dict(zip(own, values, strict=True)), group, max_loss)
-        for values, group in frame.groupby(own, sort=False, dropna=False)
-    ]
+    found = []
+    for values, group in frame.groupby(own, sort=False, dropna=False):
+        group = group.copy()
+        for side, columns in (("attacker", attack), ("defender", defence)):
+            first = "attack" if side == "attacker" else "scheme"
+            varying = [c for c in columns if c != first and len(group[c].unique()) > 1]
+            group[side] = transfer.labels(group, [first, *varying])
+        found.append(_game(dict(zip(own, values, strict=True)), group, max_loss))
+    return found
 
 
 def _game(name: dict[str, Any], group: pd.DataFrame, max_loss: float | None) -> Game:
@@ -294,7 +295,9 @@ def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
     for old in (*paths, *folder.glob("game_*.png")):
         old.unlink(missing_ok=True)
     answers = []
-    for game in games(aggregate.table(*results), max_loss):
+    frame = aggregate.table(*results)
+    aggregate.say_missing(frame, *results)
+    for game in games(frame, max_loss):
         print(f"{game}: attack success on fresh draws, %")
         for strategy, reason in game.left_out.items():
             print(f"  left out: {strategy} {reason}")
@@ -323,9 +326,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="points of accuracy that a defence has to cost less than (default: it may cost any)",
     )
     options = parser.parse_args(arguments)
-    for folder in options.results:
-        if not (folder / "cells.json").exists():
-            fail(f"{folder}: no sweep was started there (it has no cells.json)")
     if options.max_loss is not None and not options.max_loss > 0:
         fail(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
     try:

@@ -4,12 +4,13 @@ Here belongs what Hydra asks for, what is printed, and the exit status. What a c
 ``cell``; tables and figures are made by ``aggregate``.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
@@ -23,8 +24,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench import config as settings
-from bench.config import Config, NotApplicable
-from bench.records import OK
+from bench.config import Config, NotApplicable, Reader
+from bench.records import OK, Store, Unreadable, log
 
 GROUPS = ("dataset", "model", "scheme", "attack", "criterion")
 
@@ -88,16 +89,21 @@ class SweepCallback(Callback):
         from bench import aggregate, cell
 
         problems, cells = [], []
+        Command.cells = {}
         for overrides in expand(config):
             try:
                 composed = loader().load_sweep_config(config, overrides)
                 job = typed(composed)
                 try:
+                    if here(config):
+                        cell.device(job)
                     ready = cell.prepare(job)
+                    cell.check_loader(job)
                     key, network = ready.key, ready.training.key
+                    Command.cells[key] = ready
                 except NotApplicable as reason:
                     key, network = cell.not_applicable(job, str(reason))["key"], None
-                cells.append({"key": key, "config": dataclasses.asdict(job), "checkpoint": network})
+                cells.append(cell.entry(job, key, network))
             except (HydraException, OmegaConfBaseException) as error:
                 problems.append(one_line(error))
         if problems:
@@ -105,8 +111,30 @@ class SweepCallback(Callback):
                 print(f"error: {problem}", file=sys.stderr)
             raise SystemExit(2)
         results = Path(config.output_dir) / config.name
-        aggregate.write_manifest(results, cell.store(job), cells)
+        open_store(cell.store(job))
+        try:
+            aggregate.write_manifest(results, cell.store(job), cells)
+        except OSError as error:
+            fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
         Command.sweep, Command.transfer = results, config.transfer
+        Command.reader = Reader(tuple(job.trusted_modules), job.data_dir)
+
+
+def open_store(store: Store) -> None:
+    """Clears away what killed processes have left, and says once what an earlier version has kept there."""
+    with contextlib.suppress(OSError):
+        store.tidy()
+        earlier = store.earlier()
+        if earlier:
+            log.warning(
+                "%s: %d records of another version stay as they are; what is asked for is computed anew",
+                store.folder, earlier,
+            )  # fmt: skip
+
+
+def here(config: DictConfig) -> bool:
+    """Whether a sweep's jobs run on this machine; another one may have another device."""
+    return not str(config.hydra.launcher._target_).endswith("SlurmLauncher")
 
 
 def loader() -> ConfigLoader:
@@ -138,9 +166,13 @@ def job(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     if hydra_config.mode is not RunMode.MULTIRUN:
         try:
-            ready = cell.prepare(typed(composed))
+            config = typed(composed)
+            cell.device(config)
+            ready = cell.prepare(config)
+            cell.check_loader(config)
         except (HydraException, OmegaConfBaseException) as error:
             fail(one_line(error))
+        open_store(ready.store)
         record = cell.run(ready)
         print(aggregate.terminal(aggregate.frame_of([record])))
         print(ready.store.record_path(record["key"]))
@@ -162,10 +194,14 @@ class Command:
     Attributes:
         sweep: The folder of its tables and figures, once its jobs were found good.
         transfer: Whether it ends in its cross recognition.
+        reader: Whose code may run in it.
+        cells: Its checked cells by their keys.
     """
 
     sweep: Path | None = None
     transfer: bool = True
+    reader: Reader = Reader()
+    cells: ClassVar[dict[str, Any]] = {}
 
 
 def main() -> None:
@@ -193,13 +229,38 @@ def main() -> None:
         status = 1
     finally:
         if Command.sweep is not None:
-            from bench import aggregate, transfer
-
-            complete = aggregate.write(Command.sweep)
-            if status != 130 and Command.transfer:
-                print(*transfer.write(Command.sweep), sep="\n")
+            complete = finish(Command.sweep, interrupted=status == 130)
             status = status or (0 if complete else 1)
     raise SystemExit(status)
+
+
+def finish(results: Path, interrupted: bool) -> bool:
+    """Writes a sweep's tables and its cross recognition; what turns out to be damaged is computed again.
+
+    Returns:
+        Whether every cell is done or can't be, and everything could be written.
+    """
+    from bench import aggregate, cell, transfer
+
+    complete = aggregate.write(results)
+    if interrupted:
+        return complete
+    if not Command.transfer:
+        transfer.remove(results)
+        return complete
+    healed = []
+
+    def again(key: str, error: Unreadable) -> None:
+        if key not in Command.cells:
+            raise error
+        healed.append(cell.heal(Command.cells[key], error))
+
+    try:
+        print(*transfer.write(results, Command.reader, again), sep="\n")
+    except OSError as error:
+        log.warning("%s: can't be written (%s)", error.filename or results, error.strerror or error)
+        complete = False
+    return aggregate.write(results) and complete if healed else complete
 
 
 def fail(problem: str, status: int = 2) -> NoReturn:

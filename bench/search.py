@@ -157,10 +157,7 @@ class Cells:
         start = time.perf_counter()
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
-        cells = [
-            {"key": c.key, "config": dataclasses.asdict(c.config), "checkpoint": c.training.key}
-            for c in self.visited
-        ]
+        cells = [cell.entry(c.config, c.key, c.training.key) for c in self.visited]
         aggregate.write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:

@@ -4,24 +4,19 @@ Here belongs what turns data and training settings into weights. Where a scheme 
 not known here, only what acts in training.
 """
 
-import hashlib
-import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from bench import fingerprint, schemes
+from bench import fingerprint, records, schemes
 from bench.datasets import Dataset
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -31,8 +26,8 @@ Way = Callable[[Callable[[Loss], nn.Module]], nn.Module]
 """How a network comes about: called with what fits a network anew by a loss, it returns the one to keep."""
 
 
-class CheckpointError(Exception):
-    """A checkpoint that can't be used: one line that names the file."""
+class TrainingError(RuntimeError):
+    """Training that came to nothing: one line."""
 
 
 class Plain:
@@ -89,7 +84,8 @@ class Trained:
 def trained(plan: Plan, dataset: Dataset, folder: Path, device: torch.device) -> Trained:
     """The network of a plan: from its checkpoint, or trained now and kept.
 
-    When two processes ask at once, one trains and the other waits for it.
+    When two processes ask at once, one trains and the other waits for it. A damaged checkpoint is said,
+    set aside and made again. One that can't be kept is said, and the network used all the same.
 
     Args:
         plan: What to train.
@@ -98,16 +94,38 @@ def trained(plan: Plan, dataset: Dataset, folder: Path, device: torch.device) ->
         device: Where the network is to be.
 
     Raises:
-        CheckpointError: if the checkpoint is damaged or belongs to another plan.
+        Unreadable: for a checkpoint in the way that is of another version.
+        TrainingError: if training fails.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{plan.key}.safetensors"
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            start = time.perf_counter()
-            model = fit(plan, dataset, device)
-            _save(model, path, plan, time.perf_counter() - start)
-    return load(path, plan.build, device)
+    found = _kept(path, plan.build, device)
+    if found is not None:
+        return found
+    with records.locked(path.with_suffix(".lock")):
+        found = _kept(path, plan.build, device)
+        if found is not None:
+            return found
+        start = time.perf_counter()
+        model = fit(plan, dataset, device)
+        seconds = time.perf_counter() - start
+        state = model.state_dict()
+        sha256 = records.hash_tensors(state)
+        about = {"seconds": round(seconds, 3), "weights": sha256, "settings": plan.settings}
+        try:
+            records.write_tensors(path, "checkpoint", plan.key, state, about)
+        except OSError as error:
+            records.log.warning("%s: can't be written (%s)", path, error.strerror or error)
+        return Trained(model, plan.key, sha256, seconds)
+
+
+def _kept(path: Path, build: Callable[[], nn.Module], device: torch.device) -> Trained | None:
+    if not os.path.lexists(path):
+        return None
+    try:
+        return load(path, build, device)
+    except records.Unreadable as error:
+        records.set_aside(error)
+        return None
 
 
 def fit(plan: Plan, dataset: Dataset, device: torch.device) -> nn.Module:
@@ -148,19 +166,6 @@ def _fit(plan: Plan, objective: Loss, images: Tensor, labels: Tensor) -> nn.Modu
     return model.eval().requires_grad_(False)
 
 
-def _save(model: nn.Module, path: Path, plan: Plan, seconds: float) -> None:
-    state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    metadata = {
-        "key": plan.key,
-        "sha256": _hash(state),
-        "seconds": f"{seconds:.3f}",
-        "settings": json.dumps(plan.settings, sort_keys=True),
-    }
-    temporary = path.with_suffix(".tmp")
-    save_file(state, temporary, metadata)
-    temporary.replace(path)
-
-
 def load(path: Path, build: Callable[[], nn.Module], device: torch.device) -> Trained:
     """The network of a checkpoint.
 
@@ -170,28 +175,13 @@ def load(path: Path, build: Callable[[], nn.Module], device: torch.device) -> Tr
         device: Where the network is to be.
 
     Raises:
-        CheckpointError: if the checkpoint is missing, damaged, or another one's under this name.
+        Unreadable: if the checkpoint is missing, damaged, or another one's under this name.
     """
-    again = f"{path}: %s; delete it to have the network trained again"
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(again % f"damaged checkpoint ({error})") from None
-    if metadata.get("key") != path.stem:
-        raise CheckpointError(again % f"checkpoint of other settings ({metadata.get('key')})")
-    if metadata.get("sha256") != _hash(state):
-        raise CheckpointError(again % "damaged checkpoint (its weights don't match their hash)")
+    state, about, _ = records.read_tensors(path, "checkpoint", path.stem)
     model = build()
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise records.Unreadable(path, f"of another network ({' '.join(str(error).split())})") from None
     model.to(device).eval().requires_grad_(False)
-    return Trained(model, path.stem, metadata["sha256"], float(metadata["seconds"]))
-
-
-def _hash(state: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(f"{name} {tuple(state[name].shape)}".encode())
-        digest.update(np.ascontiguousarray(state[name].numpy()).data)
-    return digest.hexdigest()
+    return Trained(model, path.stem, about["weights"], about["seconds"])

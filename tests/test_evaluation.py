@@ -123,16 +123,6 @@ def test_fresh_draws_measure_a_known_chance() -> None:
     assert 0 < fresh.success.std() < 0.1
 
 
-def test_randomness_check_knows_a_dead_defence_from_a_live_one() -> None:
-    images = torch.zeros(100, 1, 2, 2)
-    evaluation.check_randomness(Coin(0.5), images, True, "coin")
-    evaluation.check_randomness(nn.Flatten(), images, False, "none")
-    with pytest.raises(RuntimeError, match="scheme coin: .* equal although a site is random"):
-        evaluation.check_randomness(nn.Flatten(), images, True, "coin")
-    with pytest.raises(RuntimeError, match="differ although no site is random"):
-        evaluation.check_randomness(Coin(0.5), images, False, "coin")
-
-
 def test_passes_are_counted_an_image_each() -> None:
     model = nn.Linear(3, 2).requires_grad_(False)
     with evaluation.counted(model) as passes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import datasets, evaluation, schemes, training
+from bench import datasets, evaluation, records, schemes, training
 from bench.models import TwoConv
 
 CPU = torch.device("cpu")
@@ -71,22 +71,28 @@ def test_network_comes_back_frozen_and_silent(data: datasets.Dataset, tmp_path: 
     assert torch.equal(model(images), model(images))
 
 
-def test_damaged_checkpoint_is_refused_by_name(data: datasets.Dataset, tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_set_aside_and_trained_again(
+    data: datasets.Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     network = training.trained(plan(), data, tmp_path, CPU)
     path = tmp_path / f"{network.key}.safetensors"
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[-10] ^= 64
-    for damaged in (whole[: len(whole) // 2], bytes(flipped), b""):
+    for number, damaged in enumerate((whole[: len(whole) // 2], bytes(flipped), b""), 1):
         path.write_bytes(damaged)
-        with pytest.raises(training.CheckpointError, match="delete it") as refused:
-            training.trained(plan(), data, tmp_path, CPU)
+        with pytest.raises(records.Unreadable, match="damaged") as refused:
+            training.load(path, plan().build, CPU)
         assert path.name in str(refused.value)
         assert "\n" not in str(refused.value)
+        caplog.clear()
+        assert training.trained(plan(), data, tmp_path, CPU).sha256 == network.sha256
+        assert f"set aside as {path.name}.damaged-{number}" in caplog.text
+        assert path.with_name(f"{path.name}.damaged-{number}").read_bytes() == damaged
     other = training.trained(plan(seed=1), data, tmp_path, CPU)
     (tmp_path / f"{other.key}.safetensors").rename(path)
-    with pytest.raises(training.CheckpointError, match="other settings"):
-        training.trained(plan(), data, tmp_path, CPU)
+    with pytest.raises(records.Unreadable, match="under another's name"):
+        training.load(path, plan().build, CPU)
 
 
 def test_masks_act_in_training(data: datasets.Dataset) -> None:
