@@ -44,7 +44,7 @@ class Attacked:
         tried: How many rows the passes went to.
         given_up: How many came back as no image: not finite, or nothing but zeros.
         too_far: How many came back further away than epsilon.
-        without_start: How many the attack found no point to start from for.
+        without_start: For how many the attack found no point to start from, or lost it on another draw.
         zero_gradient: For how many the first gradient that reached the image was zero everywhere; None
             for an attack that took none, or whose rows can't be told apart.
         passes: Of the attack.
@@ -70,7 +70,7 @@ class Attacked:
                 "came back as no image (not finite, or nothing but zeros) and count as not found",
             ),
             (self.too_far, "came back further away than epsilon and count as not found"),
-            (self.without_start, "had no point to start from and count as not found"),
+            (self.without_start, "had no point to start from, or lost it, and count as not found"),
             (self.zero_gradient, "had a gradient of zero everywhere: there the attack saw nothing to climb"),
         ]
         return [f"attack {name}: {count} of {rows} images {words}" for count, words in said if count]
@@ -189,8 +189,10 @@ def _batch(
 ) -> _Rows:
     try:
         given = run(victim, images.clone(), goal(batch), epsilons=named.epsilon)
-    except ValueError as error:
-        if not any(words in str(error) for words in NO_START):
+    except (ValueError, AssertionError) as error:
+        # on a random network the point is lost again where another draw says so, which Foolbox asserts
+        lost = isinstance(run, Attack) and isinstance(error, AssertionError)
+        if not lost and not any(words in str(error) for words in NO_START):
             raise
         if len(images) == 1:
             one = np.ones(1, dtype=bool)

@@ -106,6 +106,7 @@ def scheme(model: nn.Module, name: str, rates: Rates, images: Tensor) -> None:
             first, again, other = (
                 _drawn(key, model, {site: (watched, rate)}, generator, images, seed) for seed in (0, 0, 1)
             )
+            _check_finite(watched.name, first)
             if not _same(first, again):
                 raise ConfigError(
                     f"{watched.name} draws from something else than the generator that it is given: "
@@ -126,7 +127,6 @@ def scheme(model: nn.Module, name: str, rates: Rates, images: Tensor) -> None:
                 raise ConfigError(
                     f"{watched.name} says random = False, but two passes over the same images differ"
                 )
-            _check_finite(watched.name, first)
     finally:
         schemes.install(model, {}, generator)
 

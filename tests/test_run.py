@@ -361,8 +361,11 @@ def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
             small = ["samples=2", "training.epochs=6", "evaluation.draws=2"]
             if path.stem.startswith("four_conv") or path.stem in ("sap", "defensive_dropout"):
                 # these sites are that network's, and 8x8 is small for it
-                small += ["model.options.width=4", "model.options.padding=1"]
+                small += ["model.options.width=8", "model.options.units=32", "model.options.padding=1"]
+                small += ["training.learning_rate=1e-2"]
                 small += ["model=four_conv"] if group == "scheme" else []
+            if path.stem == "distillation":
+                small += ["training.epochs=20"]
             outcome = bench_run(f"{group}={path.stem}", *small)
             assert outcome.status == 0, (path, outcome.err)
 
