@@ -144,8 +144,14 @@ def write_manifest(results: Path, store: Store, cells: Sequence[Mapping[str, Any
     """
     path = results / "cells.json"
     content = {"store": os.path.relpath(store.folder, results), "cells": list(cells)}
-    if path.is_dir():
-        records.set_aside(records.Unreadable(path, "damaged (a folder)"))
+    try:
+        records.read_document(path, "sweep")
+    except records.Unreadable as error:
+        if path.is_dir():
+            records.set_aside(error)
+        elif error.earlier and not (kept := path.with_name("cells.earlier.json")).exists():
+            # what an earlier version can still find its records by
+            kept.write_bytes(path.read_bytes())
     try:
         records.write_document(path, "sweep", results.name, content)
     except OSError:

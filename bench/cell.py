@@ -148,6 +148,8 @@ def prepare(config: Config) -> Cell:
     decides["dataset"] = config.dataset.name
     decides["model"]["options"] = settings.files(network, config.model.options)
     decides["scheme"]["operation"]["options"] = settings.files(operated, config.scheme.operation.options)
+    # and what is left of the way of training is in the checkpoint's key
+    del decides["scheme"]["training"]["options"]
     decides["attack"]["options"] = settings.files(attacked, config.attack.options)
     key = fingerprint.digest(
         {
