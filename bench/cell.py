@@ -26,6 +26,7 @@ from bench import config as settings
 from bench import datasets, evaluation, fingerprint, records, schemes, training
 from bench.config import Config, ConfigError, NotApplicable
 from bench.datasets import Dataset
+from bench.measure import intervals
 from bench.records import Store
 
 IDENTITY = ("dataset", "model", "scheme", "attack", "criterion", "train_rate", "test_rate", "seed")
@@ -254,11 +255,11 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "sha256": hashlib.sha256(perturbed.tobytes()).hexdigest(),
         },
         "metrics": {
-            "clean_accuracy_no_scheme": evaluation.estimate(right.astype(float))._asdict(),
-            "clean_accuracy": evaluation.estimate(right_with_scheme.astype(float))._asdict(),
-            "claimed_success": evaluation.estimate(claimed.astype(float), chosen)._asdict(),
-            "fresh_success": evaluation.estimate(fresh.success, chosen)._asdict(),
-            "fresh_accuracy": evaluation.estimate(fresh.accuracy, chosen)._asdict(),
+            "clean_accuracy_no_scheme": intervals.estimate(right.astype(float))._asdict(),
+            "clean_accuracy": intervals.estimate(right_with_scheme.astype(float))._asdict(),
+            "claimed_success": intervals.estimate(claimed.astype(float), chosen)._asdict(),
+            "fresh_success": intervals.estimate(fresh.success, chosen)._asdict(),
+            "fresh_accuracy": intervals.estimate(fresh.accuracy, chosen)._asdict(),
             "fresh_draws": draws,
             "given_up": attacked.given_up,
             "distance": {
@@ -266,7 +267,7 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                 name: {
                     **{
                         k: m
-                        for k, m in evaluation.mean_interval(v, chosen[claimed])._asdict().items()
+                        for k, m in intervals.mean_interval(v, chosen[claimed])._asdict().items()
                         if math.isfinite(m)
                     },
                     "median": float(np.median(v)),

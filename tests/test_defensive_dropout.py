@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from running import Run
 
-from bench.evaluation import Estimate
+from bench.measure.intervals import Estimate
 from bench.papers import defensive_dropout, published
 from bench.run import conf_dir
 

@@ -1,10 +1,8 @@
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.evaluation import Estimate
+from bench.measure.intervals import Estimate
 from bench.papers import published
 
 SCHEMES = ["none", "input", "feature", "fc", "all"]
@@ -74,28 +72,6 @@ def test_every_table_is_complete() -> None:
     assert len(published.table("testing_phase", "table4", "", "")) == 4 * 6 + 5
 
 
-def proportion(successes: float, n: int) -> Estimate:
-    from bench.evaluation import estimate
-
-    return estimate(np.repeat([1.0, 0.0], [int(successes * n), n - int(successes * n)]))
-
-
-def test_interval_of_a_difference_is_newcombes() -> None:
-    # Newcombe (1998), Table II, example (a): 56/70 - 48/80
-    found = published.difference(proportion(56 / 70, 70), proportion(48 / 80, 80))
-    assert found.mean == pytest.approx(0.2)
-    assert found.low == pytest.approx(0.0524, abs=2e-3)
-    assert found.high == pytest.approx(0.3339, abs=2e-3)
-
-
-def test_interval_of_a_mean_shrinks_with_the_root() -> None:
-    one = Estimate(1.0, 0.8, 1.2)
-    four = published.mean_of([one] * 4)
-    assert four.mean == 1
-    assert four.high - four.low == pytest.approx(0.2)
-    assert math.isnan(published.mean_of([]).mean)
-
-
 def test_order_is_judged_by_intervals_and_not_by_eye() -> None:
     low, middle, high = Estimate(1, 0.9, 1.1), Estimate(1.1, 0.9, 1.3), Estimate(2, 1.9, 2.1)
     assert published.ordered([("a", low, "b", high)])[0] == "holds"
@@ -110,12 +86,6 @@ def test_a_small_difference_is_judged_by_its_interval() -> None:
     assert published.small(Estimate(0.1, -0.2, 0.4), 0.5) == "holds"
     assert published.small(Estimate(0.1, -0.2, 0.6), 0.5) == "undecided"
     assert published.small(Estimate(-2, -3, -1), 0.5) == "does not hold"
-
-
-def test_rank_correlation_leaves_holes_out() -> None:
-    published_, measured = pd.Series([1, 2, np.nan, 4]), pd.Series([10, 20, 5, 40])
-    assert published.rank_correlation(published_, measured) == (pytest.approx(1.0), 3)
-    assert math.isnan(published.rank_correlation(published_, pd.Series([1.0] * 4))[0])
 
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5", "table6"])

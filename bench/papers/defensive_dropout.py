@@ -22,9 +22,10 @@ from typing import Any
 import pandas as pd
 
 from bench import aggregate, figures, game, gradients, records
-from bench.evaluation import Estimate
+from bench.measure import ranks
+from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
-from bench.papers.published import Verdict, beside, difference, ordered, small
+from bench.papers.published import Verdict, beside, ordered, small
 from bench.records import OK
 
 PAPER = "defensive_dropout"
@@ -159,7 +160,7 @@ class Findings:
         for name, frame in self.tables.items():
             for part, group in frame.groupby("quantity") if "quantity" in frame else [("success_pct", frame)]:
                 if name != "text":
-                    rho, entries = published.rank_correlation(group["published"], group["measured"])
+                    rho, entries = ranks.rank_correlation(group["published"], group["measured"])
                     rows.append({"table": name, "quantity": part, "spearman": rho, "entries": entries})
         return pd.DataFrame(rows)
 
@@ -212,7 +213,7 @@ class Findings:
                 & (rows["test_rate"] == test)
                 & (rows["quantity"] == "accuracy_loss_pct")
             ]
-            loss = _estimate(hit.iloc[0], "value") if len(hit) else _NOTHING
+            loss = _estimate(hit.iloc[0], "value") if len(hit) else NOTHING
             if sweep == "mnist_cw" and not len(self.frames[sweep]):
                 loss = self.value("text", data=data, quantity="accuracy_loss_pct")
             limit = MAX_LOSS_PCT[data]
@@ -241,7 +242,7 @@ class Findings:
             subset="measured"
         )
         if sap.empty:
-            rate, success, l2 = math.nan, _NOTHING, _NOTHING
+            rate, success, l2 = math.nan, NOTHING, NOTHING
         else:
             rate = float(sap.sort_values("measured")["train_rate"].iloc[0])
             success, l2 = (self.value("table2", quantity=q, train_rate=rate) for q in ("success_pct", "l2"))
@@ -265,7 +266,7 @@ class Findings:
         if {0.0, 0.7} <= set(bare.index):
             low, high = (_estimate(bare.loc[rate], "clean_accuracy_pct") for rate in (0.0, 0.7))
         else:
-            low = high = _NOTHING
+            low = high = NOTHING
         verdict = Verdict(
             "3.3",
             "train rate 0.7 raises the accuracy on CIFAR-10 (by 7.5 points, it says)",
@@ -278,7 +279,7 @@ class Findings:
         frame = self.frames["defences"]
         for scheme in ("adversarial_training", "distillation"):
             hit = frame[(frame["scheme"] == scheme) & (frame["attack"] == "cw_l2")]
-            success = _estimate(hit.iloc[0], "fresh_success_pct") if len(hit) else _NOTHING
+            success = _estimate(hit.iloc[0], "fresh_success_pct") if len(hit) else NOTHING
             verdict = "holds" if success.low > 90 else "does not hold" if success.high < 100 else "undecided"
             found.append(
                 Verdict(
@@ -314,8 +315,8 @@ class Findings:
             )
         ]
         at = dropout[dropout["test_rate"] == 0.7]
-        pruned = _estimate(sap.iloc[0], "variance") if len(sap) else _NOTHING
-        dropped = _estimate(at.iloc[0], "variance") if len(at) else _NOTHING
+        pruned = _estimate(sap.iloc[0], "variance") if len(sap) else NOTHING
+        dropped = _estimate(at.iloc[0], "variance") if len(at) else NOTHING
         found.append(
             Verdict(
                 "3.3, Fig. 4 (f)",
@@ -324,9 +325,6 @@ class Findings:
             )
         )
         return found
-
-
-_NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 def _judged(steps: list[tuple[str, Estimate, str, Estimate]]) -> tuple[str, str]:

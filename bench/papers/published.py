@@ -1,4 +1,4 @@
-"""What two papers' reports share: printed tables with their errata, intervals of sums, verdicts.
+"""What two papers' reports share: printed tables with their errata, verdicts.
 
 Here belongs what does not know which paper it serves.
 """
@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from bench.evaluation import Estimate
+from bench.measure.intervals import Estimate, difference
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -79,41 +77,6 @@ def beside(
             "note",
         ]
     ]
-
-
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of independent estimates, with the interval that theirs imply.
-
-    Source: Zou and Donner (2008), the method of variance estimates recovery.
-    """
-    if not estimates:
-        return Estimate(math.nan, math.nan, math.nan)
-    mean, low, high = np.array(estimates).T
-    n = len(estimates)
-    centre = float(mean.mean())
-    return Estimate(
-        centre,
-        centre - math.sqrt(((mean - low) ** 2).sum()) / n,
-        centre + math.sqrt(((high - mean) ** 2).sum()) / n,
-    )
-
-
-def difference(one: Estimate, other: Estimate) -> Estimate:
-    """``one - other``, with the interval that theirs imply (Newcombe 1998, method 10)."""
-    centre = one.mean - other.mean
-    return Estimate(
-        centre,
-        centre - math.hypot(one.mean - one.low, other.high - other.mean),
-        centre + math.hypot(one.high - one.mean, other.mean - other.low),
-    )
-
-
-def rank_correlation(published: pd.Series, measured: pd.Series) -> tuple[float, int]:
-    """Spearman's rank correlation over the entries that both have, and how many these are."""
-    both = published.notna() & measured.notna()
-    if both.sum() < 3 or len(published[both].unique()) < 2 or len(measured[both].unique()) < 2:
-        return math.nan, int(both.sum())
-    return float(stats.spearmanr(published[both], measured[both]).statistic), int(both.sum())
 
 
 @dataclass(frozen=True)

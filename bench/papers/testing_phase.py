@@ -24,9 +24,10 @@ import torch
 
 from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
 from bench.config import typed
-from bench.evaluation import Estimate
+from bench.measure import intervals, ranks
+from bench.measure.intervals import Estimate, difference, mean_of
 from bench.papers import published
-from bench.papers.published import Verdict, beside, combined, difference, mean_of, ordered, small
+from bench.papers.published import Verdict, beside, combined, ordered, small
 from bench.records import OK
 
 PAPER = "testing_phase"
@@ -78,7 +79,7 @@ def _accuracy(record: Mapping[str, Any], store: records.Store) -> dict[str, dict
         schemes.install(network.model, network.rates, torch.Generator(network.device).manual_seed(seed))
         inputs, truth = (torch.from_numpy(a).to(network.device) for a in (images, labels))
         right = evaluation.correct(network.model, inputs, truth, network.config.batch_size)
-        mean, low, high = (100 * v for v in evaluation.estimate(right.astype(float)))
+        mean, low, high = (100 * v for v in intervals.estimate(right.astype(float)))
         found[name] = {
             "accuracy_pct": mean,
             "accuracy_pct_low": low,
@@ -188,7 +189,7 @@ class Findings:
             if "attack" in frame:
                 parts += [(str(a), g) for a, g in inner.groupby("attack", sort=False)]
             for attack, part in parts:
-                rho, entries = published.rank_correlation(part["published"], part["measured"])
+                rho, entries = ranks.rank_correlation(part["published"], part["measured"])
                 rows.append({"table": name, "attack": attack, "spearman": rho, "entries": entries})
         return pd.DataFrame(rows)
 
