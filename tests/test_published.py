@@ -102,3 +102,57 @@ def test_defensive_dropout_success_counts_attacks_but_for_the_errata(name: str) 
     off &= (frame["value"] - 100 * counts.round() / attacks).abs() > 0.0051
     assert list(frame["note"].str.contains("fits no n/900")) == list(off)
     assert frame["value"].notna().all()
+
+
+NOTHING = Estimate(*[float("nan")] * 3)
+
+
+def test_what_is_missing_is_not_measured_whatever_is_asked_of_it() -> None:
+    there = Estimate(1, 0.9, 1.1)
+    assert published.ordered([("a", there, "b", NOTHING)]) == ("not measured", "")
+    # not even where another step is clearly reversed
+    assert (
+        published.ordered([("a", there, "c", NOTHING), ("a", Estimate(2, 2, 2), "b", there)])[0]
+        == "not measured"
+    )
+    assert published.small(NOTHING, 0.5) == "not measured"
+    assert published.combined(["holds", "not measured", "undecided"]) == "not measured"
+    assert published.combined(["does not hold", "not measured"]) == "does not hold"
+    assert published.words(NOTHING) == "not measured"
+
+
+def test_a_figure_without_an_interval_decides_nothing() -> None:
+    # such as the L2 of a single success
+    single = Estimate(2.0, float("nan"), float("nan"))
+    verdict, evidence = published.ordered([("a", Estimate(1, 0.9, 1.1), "b", single)])
+    assert verdict == "undecided"
+    assert evidence == "b - a +1 (no interval)"
+    assert published.words(single, ".2f") == "2.00 (no interval)"
+    assert published.small(single, 5) == "undecided"
+
+
+def test_verdicts_on_printed_figures_stand_beside_those_that_have_them() -> None:
+    def verdict(sentence: str, found: str) -> published.Verdict:
+        return published.Verdict("4.2", sentence, found, "")
+
+    measured = [
+        verdict("falls", "undecided"),
+        verdict("is a figure", "holds"),
+        verdict("rises", "not measured"),
+    ]
+    printed = [verdict("falls", "holds"), verdict("rises", "not measured")]
+    frame = published.verdicts_beside(measured, printed)
+    assert list(frame["as_printed"]) == ["holds", "", ""]
+    assert list(frame["verdict"]) == ["undecided", "holds", "not measured"]
+
+
+def test_rates_that_the_paper_does_not_print_are_marked_as_inferred() -> None:
+    text = published.table("defensive_dropout", "text", "data", "attack")
+    inferred = text[text["rates"] == "inferred"]
+    # 40.67 and 91.89 % are printed without their rates; C&W's 100 % is Table 6's, at train rate 0.3
+    assert list(zip(inferred["attack"], inferred["printed"], strict=True)) == [
+        ("fgsm_fixed", "40.67"),
+        ("jsma", "91.89"),
+    ]
+    assert "100" not in set(text["printed"])
+    assert set(text["rates"]) == {"printed", "inferred"}

@@ -430,9 +430,9 @@ def _heading(folder: Path) -> str:
         "# Defensive dropout: published and measured",
         "",
         "Every entry reads *published / measured [95 % interval]*, what is published being of the",
-        "paper's own data and size. Success, in %, is measured on fresh draws of each adversarial image; what the attack",
-        "claims on the draws that it saw is beside it in the CSV. Intervals are between images: the nine",
-        "targets of one image are not independent.",
+        "paper's own data and size. Success, in %, is measured on fresh draws of each adversarial image;",
+        "what the attack claims on the draws that it saw is beside it in the CSV. Intervals are between",
+        "images: the nine targets of one image are not independent.",
         "",
     ]
     for sweep, what in SWEEPS.items():

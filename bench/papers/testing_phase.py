@@ -24,7 +24,7 @@ import torch
 from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
 from bench.config import typed
 from bench.measure import intervals, ranks
-from bench.measure.intervals import Estimate, difference, mean_of
+from bench.measure.intervals import NOTHING, Estimate, difference, mean_of
 from bench.papers import published
 from bench.papers.published import Verdict, beside, combined, ordered, small, words
 from bench.records import OK
@@ -100,7 +100,7 @@ def mad_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
     """Tables 2 and 4: mean absolute difference by attack and scheme, with the means at the edges.
 
     ``interval`` says how the bounds were made: cells of one table are of the same images, which a mean
-    over cells has to allow for.
+    over cells has to allow for. A mean over a missing cell is NaN.
     """
     frame = aggregate.table(results)
     names = ["mad_255_mean", "mad_255_mean_low", "mad_255_mean_high"]
@@ -109,11 +109,10 @@ def mad_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
         for r in frame.to_dict("records")
         if r["status"] == OK
     }
-    rows = [(a, s, cells[a, s]) for a in attacks for s in SCHEMES if (a, s) in cells]
-    for attack in attacks:
-        rows.append((attack, "mean", mean_of([e for a, s, e in rows if a == attack and s != "mean"])))
-    for scheme in SCHEMES:
-        rows.append(("mean", scheme, mean_of([e for a, s, e in rows if s == scheme and a != "mean"])))
+    rows = [(a, s, cells.get((a, s), NOTHING)) for a in attacks for s in SCHEMES]
+    inner = list(rows)
+    rows += [(attack, "mean", mean_of([e for a, _, e in inner if a == attack])) for attack in attacks]
+    rows += [("mean", scheme, mean_of([e for _, s, e in inner if s == scheme])) for scheme in SCHEMES]
     return pd.DataFrame(
         [
             {"attack": a, "scheme": s, **dict(zip(names, e, strict=True)), "interval": _interval(a, s)}
@@ -129,29 +128,32 @@ def _interval(*entry: str) -> str:
 def recognition_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
     """Tables 3 and 5: accuracy of each scheme on each scheme's samples, with the means at the edges.
 
-    The means are the paper's, of all five entries, none/none among them. ``interval`` as in ``mad_table``.
+    The means are the paper's, of all five entries, none/none among them, and NaN over a missing one.
+    ``interval`` as in ``mad_table``.
     """
-    pairs = transfer.table(results)
     names = ["accuracy_pct", "accuracy_pct_low", "accuracy_pct_high"]
+    keys = ["attack", "recognised_by", "generated_under"]
+    # a sweep without a single pair has no such columns
+    pairs = transfer.table(results).reindex(columns=[*keys, *names, "single_draw_pct"])
     rows = []
     for attack in attacks:
-        group = pairs[pairs["attack"] == attack]
-        entries = group[["attack", "recognised_by", "generated_under", *names, "single_draw_pct"]].to_dict(
-            "records"
-        )
+        entries = pairs[pairs["attack"] == attack].to_dict("records")
         rows += [{**e, "interval": _interval(e["recognised_by"], e["generated_under"])} for e in entries]
         for along, edge in (("recognised_by", "generated_under"), ("generated_under", "recognised_by")):
             for scheme in SCHEMES:
-                there = [e for e in entries if e[along] == scheme and not math.isnan(e["accuracy_pct"])]
-                mean = mean_of([Estimate(*(e[n] for n in names)) for e in there])
-                single = float(np.mean([e["single_draw_pct"] for e in there])) if there else math.nan
+                of = {e[edge]: e for e in entries if e[along] == scheme}
+                there = [of[other] for other in SCHEMES if other in of]
+                whole = len(there) == len(SCHEMES)
+                mean = mean_of([Estimate(*(e[n] for n in names)) for e in there]) if whole else NOTHING
                 rows.append(
                     {
                         "attack": attack,
                         along: scheme,
                         edge: "mean",
                         **dict(zip(names, mean, strict=True)),
-                        "single_draw_pct": single,
+                        "single_draw_pct": np.mean([e["single_draw_pct"] for e in there])
+                        if whole
+                        else math.nan,
                         "interval": _interval("mean"),
                     }
                 )
@@ -556,8 +558,8 @@ def _heading(folder: Path) -> str:
         "95 % intervals, and the figure of a single draw, are in the CSV beside this page. The intervals of",
         "the means over attacks or schemes are the bound of full dependence, since the cells are of the",
         "same images: each half-width is the mean of the cells'. The means of Tables 3 and 5 hold none/none,",
-        "as the paper's do, which is 0 by construction; sentences on more dropout are judged by means over the",
-        "others alone.",
+        "as the paper's do, which is 0 by construction; sentences on more dropout are judged by means over",
+        "the others alone.",
     ]
     for sweep in SWEEPS:
         frame = aggregate.table(folder / sweep)
