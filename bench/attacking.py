@@ -191,8 +191,8 @@ def _batch(
         given = run(victim, images.clone(), goal(batch), epsilons=named.epsilon)
     except (ValueError, AssertionError) as error:
         # on a random network the point is lost again where another draw says so, which Foolbox asserts
-        lost = isinstance(run, Attack) and isinstance(error, AssertionError)
-        if not lost and not any(words in str(error) for words in NO_START):
+        asserted = isinstance(run, Attack) and isinstance(error, AssertionError)
+        if not asserted and not any(words in str(error) for words in NO_START):
             raise
         if len(images) == 1:
             one = np.ones(1, dtype=bool)

@@ -25,6 +25,7 @@ from bench import config as settings
 from bench.axes import IDENTITY
 from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader
 from bench.datasets import Dataset
+from bench.measure import intervals
 from bench.records import Store, Unreadable
 
 SAID = (ConfigError, Unreadable, attacking.AttackError, evaluation.NotFinite, training.TrainingError)
@@ -362,11 +363,11 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         },
         "samples": {"sha256": hashlib.sha256(perturbed.tobytes()).hexdigest()},
         "metrics": {
-            "clean_accuracy_no_scheme": evaluation.estimate(bare.right.astype(float))._asdict(),
-            "clean_accuracy": evaluation.estimate(behind.right.astype(float))._asdict(),
-            "claimed_success": evaluation.estimate(claimed.astype(float), chosen)._asdict(),
-            "fresh_success": evaluation.estimate(fresh.success, chosen)._asdict(),
-            "fresh_accuracy": evaluation.estimate(fresh.accuracy, chosen)._asdict(),
+            "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
+            "clean_accuracy": intervals.estimate(behind.right.astype(float))._asdict(),
+            "claimed_success": intervals.estimate(claimed.astype(float), chosen)._asdict(),
+            "fresh_success": intervals.estimate(fresh.success, chosen)._asdict(),
+            "fresh_accuracy": intervals.estimate(fresh.accuracy, chosen)._asdict(),
             "fresh_draws": draws,
             "given_up": attacked.given_up,
             "too_far": attacked.too_far,
@@ -377,7 +378,7 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                 name: {
                     **{
                         k: m
-                        for k, m in evaluation.mean_interval(v, chosen[claimed])._asdict().items()
+                        for k, m in intervals.mean_interval(v, chosen[claimed])._asdict().items()
                         if math.isfinite(m)
                     },
                     "median": float(np.median(v)),
@@ -420,7 +421,7 @@ def _check_learnt(right: np.ndarray, data: Dataset) -> None:
         TrainingError: for one that doesn't get above chance on the test set.
     """
     chance = float(np.bincount(data.y_test).max() / len(data.y_test))
-    found = evaluation.estimate(right.astype(float))
+    found = intervals.estimate(right.astype(float))
     # of a few images an interval can't tell
     if (found.low if len(right) >= 30 else found.mean) <= chance:
         raise training.TrainingError(

@@ -1,10 +1,9 @@
-"""What is measured of a network and of adversarial images: accuracy, success, distances, intervals, passes.
+"""What is measured of a network and of adversarial images: accuracy, success, distances, passes.
 
-Here belong measurements, each on draws of its own. Running an attack, and what is done with the
-figures, does not.
+Here belong measurements, each on draws of its own. Running an attack, intervals, and what is done with
+the figures, does not.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,75 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
-from scipy import stats
 from torch import Tensor, nn
 
 from bench.attacks.criteria import TopKMisclassification
-
-
-class Estimate(NamedTuple):
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def estimate(shares: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """The mean share, with a 95 % interval for images and draws like these.
-
-    Wilson's score interval for the effective number of images: draws of one image are alike, and so
-    are attacks on it at several targets, so that the spread is taken between images, and an image
-    counts for more than one only where its draws differ among themselves. For shares of 0 and 1
-    alone, each of its own image, it is Wilson's for a proportion.
-
-    Args:
-        shares: For each attacked image the share of its draws, in [0, 1], shape (rows,).
-        groups: Which image each row is of, shape (rows,); None: each is another.
-
-    Returns:
-        The estimate; NaN throughout for no images.
-
-    Source: Wilson (1927); Korn and Graubard (1998) for the effective sample size.
-    """
-    if not len(shares):
-        return Estimate(math.nan, math.nan, math.nan)
-    mean = float(np.mean(shares))
-    n, variance = _spread(shares, groups)
-    # a spread of 0 between images says little when the shares are neither 0 nor 1
-    effective = max(n, mean * (1 - mean) / variance) if variance > 0 else n
-    z = stats.norm.ppf(0.975)
-    centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
-    half = z / (1 + z**2 / effective) * math.sqrt(mean * (1 - mean) / effective + z**2 / (4 * effective**2))
-    # at 0 and 1 the bound is exact, but not in floating point
-    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
-
-
-def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """The mean of any figure, with Student's 95 % interval between images; NaN where there is none.
-
-    Args:
-        values: Shape (rows,).
-        groups: Which image each row is of, shape (rows,); None: each is another.
-    """
-    mean = float(np.mean(values)) if len(values) else math.nan
-    n, variance = _spread(values, groups)
-    half = float(stats.t.ppf(0.975, n - 1) * math.sqrt(variance)) if n > 1 else math.nan
-    return Estimate(mean, mean - half, mean + half)
-
-
-def _spread(values: np.ndarray, groups: np.ndarray | None) -> tuple[int, float]:
-    """How many images there are, and the variance of the mean, rows of one image being alike.
-
-    Source: Cochran (1977), section 9A, clusters of unequal sizes; with one row an image it is the
-    variance over n.
-    """
-    of = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)[1]
-    n = int(of.max(initial=-1)) + 1
-    if n < 2:
-        return n, 0.0
-    residuals = np.bincount(of, values - np.mean(values))
-    return n, float(n / (n - 1) * (residuals**2).sum() / len(values) ** 2)
+from bench.measure import intervals
 
 
 def criterion(kind: str, labels: Tensor, targets: Tensor, k: int | None) -> Criterion:
@@ -183,16 +117,20 @@ class Recognition(NamedTuple):
         single_draw: On the first draw alone.
     """
 
-    accuracy: Estimate
+    accuracy: intervals.Estimate
     single_draw: float
 
 
 def recognise(
     model: nn.Module, images: Tensor, labels: Tensor, draws: int, batch_size: int, groups: np.ndarray
 ) -> Recognition:
-    """Passes every image ``draws`` times, and counts its true label; ``groups`` as for ``estimate``."""
+    """Passes every image ``draws`` times, and counts its true label.
+
+    Args:
+        groups: As for ``intervals.estimate``.
+    """
     right = np.stack([correct(model, images, labels, batch_size) for _ in range(draws)])
-    return Recognition(estimate(right.mean(0), groups), float(right[0].mean()))
+    return Recognition(intervals.estimate(right.mean(0), groups), float(right[0].mean()))
 
 
 def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:

@@ -25,11 +25,10 @@ from foolbox.criteria import TargetedMisclassification
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import aggregate, cell, evaluation, fingerprint, records, schemes
+from bench import aggregate, cell, fingerprint, records, schemes
 from bench.attacks import criteria
 from bench.config import STRANGER, ConfigError, Reader
-from bench.evaluation import Estimate
-from bench.papers import published
+from bench.measure import intervals, ranks
 from bench.records import OK, Store, Unreadable
 
 COLUMNS = {
@@ -101,23 +100,6 @@ def measure(drawn: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def ratio(noise: np.ndarray, signal: np.ndarray) -> Estimate:
-    """The mean of ``noise`` over that of ``signal``, with a 95 % interval between images.
-
-    A ratio of means, since single images' ratios have no mean where their signal comes near 0.
-
-    Returns:
-        The estimate; infinite, without an interval, where the mean of ``signal`` is not over 0.
-
-    Source: Cochran (1977), section 6.4, the linearised variance of a ratio.
-    """
-    below = signal.mean()
-    if below <= 0:
-        return Estimate(math.inf, math.nan, math.nan)
-    mean = noise.mean() / below
-    return evaluation.mean_interval(mean + (noise - mean * signal) / below)
-
-
 def table(
     folders: Sequence[Path], draws: int = 50, images: int = 20, seed: int = 0, reader: Reader = STRANGER
 ) -> pd.DataFrame:
@@ -145,9 +127,9 @@ def table(
         else:
             row["gradient_images"], row["gradient_draws"] = len(measured["variance"]), draws
             for name, value in (
-                ("variance", evaluation.mean_interval(measured["variance"])),
-                ("noise_to_signal", ratio(measured["variance"], measured["signal"])),
-                ("cosine", evaluation.mean_interval(measured["cosine"])),
+                ("variance", intervals.mean_interval(measured["variance"])),
+                ("noise_to_signal", intervals.ratio(measured["variance"], measured["signal"])),
+                ("cosine", intervals.mean_interval(measured["cosine"])),
             ):
                 # Student's interval doesn't know where a measure ends
                 low, high = np.clip([value.low, value.high], *MEASURES[name])
@@ -180,7 +162,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
         of = [one for _, one in group.groupby("scheme", sort=False)]
         for part in [group, *of] if len(of) > 1 else of:
             for name in MEASURES:
-                rho, count = published.rank_correlation(part[name], part["fresh_success_pct"])
+                rho, count = ranks.rank_correlation(part[name], part["fresh_success_pct"])
                 found = {"schemes": " ".join(part["scheme"].unique()), "measure": name, "spearman": rho}
                 if count >= 3:
                     rows.append({**dict(zip(shared, values, strict=True)), **found, "rows": count})

@@ -46,7 +46,7 @@ def test_all_targets_attacks_each_image_once_for_every_wrong_class(bench_run: Ru
 
 
 def test_all_targets_intervals_are_between_images(bench_run: Run, output_dir: Path) -> None:
-    from bench import evaluation
+    from bench.measure import intervals
 
     record = one(
         bench_run("criterion=all_targets", "attack=fgsm", "samples=12", "scheme=fc", *QUICK), output_dir
@@ -54,7 +54,7 @@ def test_all_targets_intervals_are_between_images(bench_run: Run, output_dir: Pa
     samples = Store(output_dir / "store").samples(record["key"])
     found = record["metrics"]["fresh_success"]
     assert found["mean"] == pytest.approx(samples["fresh_success"].mean())
-    by_image = evaluation.estimate(samples["fresh_success"], samples["indices"])
+    by_image = intervals.estimate(samples["fresh_success"], samples["indices"])
     assert found == pytest.approx(by_image._asdict())
 
 
