@@ -267,7 +267,7 @@ def _line(error: BaseException) -> str:
 def _unit(images: np.ndarray) -> np.ndarray:
     unit = np.array(images, dtype=np.float32, order="C")
     if images.dtype == np.uint8:
-        return unit / np.float32(255)
+        return np.divide(unit, np.float32(255), out=unit)
     return np.clip(unit, 0, 1, out=unit)
 
 
