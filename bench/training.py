@@ -209,9 +209,15 @@ def _fit(plan: Plan, objective: Loss, images: Tensor, labels: Tensor) -> nn.Modu
     with tqdm(total=plan.epochs * len(sizes), desc="training", unit="batch", disable=None) as bar:
         for epoch in range(plan.epochs):
             total = torch.zeros((), device=device)
-            for rows in torch.randperm(len(images), generator=order).to(device).split(sizes):
+            batches = torch.randperm(len(images), generator=order).to(device).split(sizes)
+            for step, rows in enumerate(batches):
                 optimizer.zero_grad()
                 loss = objective(model, images[rows], labels[rows])
+                if epoch == step == 0 and not math.isfinite(loss.item()):
+                    raise TrainingError(
+                        f"loss is {loss.item()} before the first step: the untrained network's outputs "
+                        "are not finite, or the loss of them isn't"
+                    )
                 loss.backward()
                 optimizer.step()
                 schedule.step()
