@@ -150,6 +150,25 @@ def fit(plan: Plan, dataset: Dataset, device: torch.device) -> nn.Module:
 LOWER = "lower training.learning_rate"
 
 
+def check_learnt(right: np.ndarray, labels: np.ndarray) -> None:
+    """Refuses a network that learnt nothing: whoever attacks its few right images measures luck.
+
+    Args:
+        right: Which images it gets right, booleans of shape (images,).
+        labels: Their labels, shape (images,).
+
+    Raises:
+        TrainingError: if always naming the commonest of several classes would be right as often.
+    """
+    counts = np.bincount(labels)
+    if right.sum() <= counts.max() < len(labels):
+        raise TrainingError(
+            f"training didn't get above chance: {right.mean():.1%} of {len(labels)} images right, "
+            f"always naming class {counts.argmax()} gives {counts.max() / len(labels):.1%}; "
+            f"{LOWER}, or train for longer"
+        )
+
+
 def untrained(plan: Plan, shape: tuple[int, int, int]) -> nn.Module:
     """The network before training, on the CPU, its initial weights those of the plan's seed.
 

@@ -4,7 +4,7 @@ from running import Run
 from torch import nn
 
 from bench import schemes
-from bench.models import FourConv, TwoConv, Site
+from bench.models import FourConv, Site, TwoConv
 
 PAPERS = {
     "mnist": ((1, 28, 28), {"width": 32, "units": 200}, 1024),

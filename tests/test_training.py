@@ -346,3 +346,26 @@ def test_checkpoint_of_another_network_under_this_name_is_refused(
     with pytest.raises(training.CheckpointError, match="checkpoint of another network") as error:
         training.load(tmp_path / f"{key}.safetensors", Tied, CPU)
     assert "\n" not in str(error.value)
+
+
+def test_network_that_names_one_class_for_all_has_learnt_nothing(data: datasets.Dataset) -> None:
+    for always in range(10):
+        with pytest.raises(
+            training.TrainingError, match="training didn't get above chance: .* lower"
+        ) as error:
+            training.check_learnt(data.y_test == always, data.y_test)
+        assert "\n" not in str(error.value)
+    share = np.bincount(data.y_test).max() / 500
+    assert f"always naming class {np.bincount(data.y_test).argmax()} gives {share:.1%}" in str(error.value)
+    training.check_learnt(data.y_test < 2, data.y_test)
+    # a test set may be a single image, or of a single class
+    training.check_learnt(np.array([True]), data.y_test[:1])
+
+
+def test_learning_rate_far_too_large_is_noticed(data: datasets.Dataset) -> None:
+    fitted = training.fit(
+        dataclasses.replace(plan(epochs=2), rates={}, learning_rate=1.0, batch_size=32), data, CPU
+    )
+    right = fitted(torch.from_numpy(data.x_test)).argmax(1).numpy() == data.y_test
+    with pytest.raises(training.TrainingError, match="above chance"):
+        training.check_learnt(right, data.y_test)
