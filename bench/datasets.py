@@ -95,10 +95,43 @@ def load(
         train_size: Training uses the first ``train_size`` images; None: all of them.
 
     Raises:
-        DataError: if the loader fails, if an array has a wrong shape, type or range, if the classes
-            are not 0, 1, 2, ... with all of them in the training labels, or if there are fewer images
-            than ``train_size``.
+        DataError: if the loader fails or gives other data when asked again, if an array has a wrong
+            shape, type or range, if the classes are not 0, 1, 2, ... with all of them in the training
+            labels, or if there are fewer images than ``train_size``.
     """
+    arrays, digest = _checked(loader, data_dir, options)
+    # ours draw nothing that isn't seeded; another's may, and then no two runs would speak of the same data
+    if not _name(loader).startswith("bench."):
+        again = _checked(loader, data_dir, options)[1]
+        if again.digest() != digest.digest():
+            raise DataError(f"loader {_name(loader)} gives other data each time: let it seed what it draws")
+    classes = count_classes(arrays.y_train, arrays.y_test)
+    if train_size is None:
+        train_size = len(arrays.x_train)
+    if not 1 <= train_size <= len(arrays.x_train):
+        raise DataError(f"train_size: expected 1 to {len(arrays.x_train)} images, got {train_size}")
+    for name, images in (("x_train", arrays.x_train), ("x_test", arrays.x_test)):
+        if (brightest := _brightest(images)) < DARK:
+            found = f"{images.dtype} {_range(images)}"
+            log.warning("%s: %s, at most %.3g of the full range", name, found, brightest)
+    y_train = arrays.y_train[:train_size].astype(np.int64)
+    if len(unused := _absent(y_train, classes)):
+        log.warning("train_size: none of the first %d images is of class %s", train_size, _listed(unused))
+    digest.update(f"train_size {train_size}".encode())
+    return Dataset(
+        x_train=_unit(arrays.x_train[:train_size]),
+        y_train=y_train,
+        x_test=_unit(arrays.x_test),
+        y_test=arrays.y_test.astype(np.int64),
+        classes=classes,
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _checked(
+    loader: Callable[..., Arrays], data_dir: Path, options: Mapping[str, object]
+) -> tuple[Arrays, Any]:
+    """What a loader returns, checked but for the labels' meaning, and SHA-256 over it."""
     arrays = _called(loader, data_dir, options)
     digest = hashlib.sha256()
     for name, array in zip(Arrays._fields, arrays, strict=True):
@@ -114,27 +147,15 @@ def load(
             raise DataError(f"{len(images)} {split} images but {len(labels)} {split} labels")
     if arrays.x_train.shape[1:] != arrays.x_test.shape[1:]:
         raise DataError(f"train images are {arrays.x_train.shape[1:]}, test images {arrays.x_test.shape[1:]}")
-    classes = count_classes(arrays.y_train, arrays.y_test)
-    if train_size is None:
-        train_size = len(arrays.x_train)
-    if not 1 <= train_size <= len(arrays.x_train):
-        raise DataError(f"train_size: expected 1 to {len(arrays.x_train)} images, got {train_size}")
-    y_train = arrays.y_train[:train_size].astype(np.int64)
-    if len(unused := _absent(y_train, classes)):
-        log.warning("train_size: none of the first %d images is of class %s", train_size, _listed(unused))
-    digest.update(f"train_size {train_size}".encode())
-    return Dataset(
-        x_train=_unit(arrays.x_train[:train_size]),
-        y_train=y_train,
-        x_test=_unit(arrays.x_test),
-        y_test=arrays.y_test.astype(np.int64),
-        classes=classes,
-        fingerprint=digest.hexdigest(),
-    )
+    return arrays, digest
+
+
+def _name(loader: Callable[..., Arrays]) -> str:
+    return f"{loader.__module__}.{getattr(loader, '__qualname__', type(loader).__qualname__)}"
 
 
 def _called(loader: Callable[..., Arrays], data_dir: Path, options: Mapping[str, object]) -> Arrays:
-    name = f"{loader.__module__}.{getattr(loader, '__qualname__', type(loader).__qualname__)}"
+    name = _name(loader)
     try:
         returned: Any = loader(data_dir, **options)
     except DataError:
@@ -171,7 +192,7 @@ def _check_images(name: str, array: np.ndarray) -> None:
             f"{name}: expected images of shape (n, channels, height, width), at least one, "
             f"got shape {array.shape}; {LOADER_RETURNS}"
         )
-    if array.shape[3] in (1, 3) and array.shape[1] not in (1, 3):
+    if (array.shape[3] in (1, 3) and array.shape[1] not in (1, 3)) or array.shape[3] <= 4 < array.shape[1]:
         raise DataError(
             f"{name}: got shape {array.shape}, whose last axis looks like channels; expected "
             "(n, channels, height, width): transpose(0, 3, 1, 2)"
@@ -190,9 +211,8 @@ def _check_images(name: str, array: np.ndarray) -> None:
             raise DataError(f"{name}: {allowed}, found {array.dtype} {_range(array)}")
     elif array.dtype != np.uint8:
         raise DataError(f"{name}: {allowed}, found {array.dtype} {_range(array)}")
-    brightest = float(array.max()) / (255 if array.dtype == np.uint8 else 1)
     # nothing above one of 255 grey levels: black to the eye and to a network
-    if brightest <= 1 / 255 + ROUNDING:
+    if _brightest(array) <= 1 / 255 + ROUNDING:
         raise DataError(
             f"{name}: {allowed}, found {array.dtype} {_range(array)}"
             + (", which would be divided by 255: give images of 0 and 1 as floats"
@@ -200,8 +220,11 @@ def _check_images(name: str, array: np.ndarray) -> None:
         )  # fmt: skip
     if array.min() == array.max():
         raise DataError(f"{name}: every value is {array.min():.9g}")
-    if brightest < DARK:
-        log.warning("%s: %s %s, at most %.3g of the full range", name, array.dtype, _range(array), brightest)
+
+
+def _brightest(images: np.ndarray) -> float:
+    """The largest value once it is scaled to [0, 1]."""
+    return float(images.max()) / (255 if images.dtype == np.uint8 else 1)
 
 
 def _check_labels(name: str, array: np.ndarray) -> None:

@@ -279,6 +279,7 @@ def refused(returned: object) -> str:
         (lambda x: np.where(x == x[0, 0, 0, 2], np.inf, x), "not finite, the others from 0 to 1"),
         (lambda x: x.transpose(0, 2, 3, 1), "expected (n, channels, height, width): transpose(0, 3, 1, 2)"),
         (lambda x: np.repeat(x.transpose(0, 2, 3, 1), 3, 3), "expected (n, channels, height, width)"),
+        (lambda x: np.repeat(x.transpose(0, 2, 3, 1), 4, 3), "expected (n, channels, height, width)"),
         (lambda x: x[:, 0], "expected images of shape (n, channels, height, width)"),
         (lambda x: x > 0.5, "found bool of true and false"),
         (lambda x: x.astype(str), "not of numbers"),
@@ -376,7 +377,9 @@ def test_dark_images_and_classes_out_of_training_are_said(caplog: pytest.LogCapt
         load_own(GOOD)
         assert not caplog.messages
         load_own(on_images(lambda x: (x * 16).astype(np.uint8)))
-        assert caplog.messages[0] == "x_train: uint8 from 0 to 16, at most 0.0627 of the full range"
+        assert caplog.messages == [
+            f"{name}: uint8 from 0 to 16, at most 0.0627 of the full range" for name in ("x_train", "x_test")
+        ]
         caplog.clear()
         load_own(GOOD, train_size=10)
     assert caplog.messages == ["train_size: none of the first 10 images is of class 0, 3, 4, 7, 8, ..."]
@@ -485,3 +488,14 @@ def test_archive_that_is_cut_off_or_something_else_is_one_line(
                 datasets.load(datasets.cifar10, tmp_path, {"images_per_file": 20, "url": url}, None)
             assert "\n" not in str(error.value)
             assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("draw", [np.random.random, lambda: np.random.default_rng().random()])
+def test_a_loader_that_draws_without_a_seed_is_noticed(draw: Callable[[], float]) -> None:
+    def mine(data_dir: Path) -> datasets.Arrays:
+        x_train = GOOD.x_train.copy()
+        x_train[0, 0, 0, 0] = draw()
+        return GOOD._replace(x_train=x_train)
+
+    with pytest.raises(DataError, match="mine gives other data each time: let it seed what it draws"):
+        datasets.load(mine, Path(), {}, None)
