@@ -296,7 +296,7 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     # without a scheme: which images are worth attacking
     bare = _clean(cell, network, {}, everything, truth)
-    _check_learnt(bare.right, data)
+    training.check_learnt(bare.right, data.y_test)
     chosen = np.flatnonzero(bare.right)
     if config.count == "images":
         chosen = chosen[: config.samples]
@@ -412,22 +412,6 @@ _PROBABILITIES = (
     "outputs of {} look like probabilities (each row is at least 0 and sums to 1), where attacks expect "
     "logits: leave out its softmax"
 )
-
-
-def _check_learnt(right: np.ndarray, data: Dataset) -> None:
-    """A network that guesses has nothing to defend, and would pass for a robust one.
-
-    Raises:
-        TrainingError: for one that doesn't get above chance on the test set.
-    """
-    chance = float(np.bincount(data.y_test).max() / len(data.y_test))
-    found = intervals.estimate(right.astype(float))
-    # of a few images an interval can't tell
-    if (found.low if len(right) >= 30 else found.mean) <= chance:
-        raise training.TrainingError(
-            f"training didn't get above chance: {100 * found.mean:.1f} % of the test images are right, "
-            f"{100 * chance:.1f} % are of the most frequent class; see training.learning_rate and .epochs"
-        )
 
 
 def _disagreeing(name: str, claimed: np.ndarray, success: np.ndarray, random_scheme: bool) -> list[str]:
@@ -560,7 +544,7 @@ def _probe(config: Config, data: Dataset, plan: training.Plan, rates: probe.Rate
         return
     images = torch.from_numpy(np.concatenate([data.x_test[: probe.IMAGES], data.x_train[: probe.IMAGES]]))
     images = images[: probe.IMAGES]
-    model = probe.build(plan.build, config.model.name, images, data.classes)
+    model = probe.build(lambda: training.untrained(plan, data.shape), config.model.name, images, data.classes)
     probe.scheme(model, config.scheme.name, rates, images)
     _probed.add(tried)
 
@@ -664,30 +648,12 @@ def dataset(config: Config) -> Dataset:
     """
     name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir])
     if name not in _cached_datasets:
-        _cached_datasets[name] = _load(config)
+        loader = settings.find("dataset", config.dataset._target_, config.trusted_modules)
+        settings.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
+        try:
+            _cached_datasets[name] = datasets.load(
+                loader, Path(config.data_dir), config.dataset.options, config.dataset.train_size
+            )
+        except datasets.DataError as error:
+            raise ConfigError(f"dataset={config.dataset.name}: {error}") from None
     return _cached_datasets[name]
-
-
-def check_loader(config: Config) -> None:
-    """Loads somebody's data once more: each process of a sweep will, and must get the same.
-
-    Raises:
-        ConfigError: if it doesn't, as where a split is drawn without a seed.
-    """
-    named = config.dataset
-    if named._target_.startswith("bench."):
-        return
-    if _load(config).fingerprint != dataset(config).fingerprint:
-        raise ConfigError(
-            f"dataset={named.name}: {named._target_} gives other data each time it is called; "
-            "expected the same, as from a split with a fixed seed"
-        )
-
-
-def _load(config: Config) -> Dataset:
-    loader = settings.find("dataset", config.dataset._target_, config.trusted_modules)
-    settings.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
-    try:
-        return datasets.load(loader, Path(config.data_dir), config.dataset.options, config.dataset.train_size)
-    except datasets.DataError as error:
-        raise ConfigError(f"dataset={config.dataset.name}: {error}") from None

@@ -98,7 +98,6 @@ class SweepCallback(Callback):
                     if here(config):
                         cell.device(job)
                     ready = cell.prepare(job)
-                    cell.check_loader(job)
                     key, network = ready.key, ready.training.key
                     Command.cells[key] = ready
                 except NotApplicable as reason:
@@ -169,7 +168,6 @@ def job(composed: DictConfig) -> None:
             config = typed(composed)
             cell.device(config)
             ready = cell.prepare(config)
-            cell.check_loader(config)
         except (HydraException, OmegaConfBaseException) as error:
             fail(one_line(error))
         open_store(ready.store)

@@ -502,7 +502,7 @@ def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outc
     ("Own", "model: Own draws by itself: two passes over the same images differ although no site is random"),
     ("Fails", "model: Fails fails on images of shape (3, 1, 8, 8) (IndexError: "),
     ("Unmade", "model.options: Unmade: RuntimeError: no such width"),
-    ("function", "model._target_: function gives int, expected a torch.nn.Module"),
+    ("function", "model.options: function: made int, expected a torch.nn.Module"),
 ])  # fmt: skip
 def test_a_bad_network_is_refused_before_training(
     foreign: Callable[..., Outcome], name: str, words: str

@@ -266,7 +266,9 @@ def test_a_sweep_names_every_bad_job_at_once(bench_run: Run, tmp_path: Path) -> 
 def test_damaged_data_is_refused_before_training(bench_run: Run, tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\0" * 5000)[:-9])
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(b"\0\0\x08\x03" + bytes([0, 0, 0, 70, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(70 * 64))[:-9]
+    )
     for arguments in ((), ("-m", "scheme=none,fc")):
         outcome = bench_run(
             *arguments, "dataset=mnist", f"data_dir={tmp_path}", f"output_dir={tmp_path / 'out'}"
