@@ -18,6 +18,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from bench.cell import IDENTITY, names
+from bench.command import guarded
 from bench.records import MISSING, NOT_APPLICABLE, OK, Store, write_text
 
 COLUMNS = {
@@ -256,6 +257,7 @@ def _covered(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring; exit status 0 if the sweep is whole, else 1."""
     parser = argparse.ArgumentParser(

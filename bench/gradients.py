@@ -33,6 +33,7 @@ from tqdm import tqdm
 from bench import aggregate, cell, evaluation, fingerprint, records, schemes
 from bench import config as settings
 from bench.attacks import criteria
+from bench.command import guarded
 from bench.config import ConfigError
 from bench.evaluation import Estimate
 from bench.papers import published
@@ -368,6 +369,7 @@ def write(
     return paths
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from bench import aggregate, cell, evaluation, fingerprint, records, schemes
 from bench import config as settings
+from bench.command import guarded
 from bench.records import OK, Store
 from bench.training import CheckpointError
 
@@ -223,6 +224,7 @@ def write(results: Path) -> Sequence[Path]:
     return [path, *figures.transfer([(*g, matrix(g[1])) for g in groups(pairs)], results)]
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(

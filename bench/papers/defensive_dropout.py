@@ -9,7 +9,6 @@ writes ``outputs/defensive_dropout/report/``, from those sweeps that are there, 
 game, and the searches of Algorithm 1 that are kept in folders named ``search_*`` beside them.
 """
 
-import argparse
 import copy
 import dataclasses
 import itertools
@@ -22,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from bench import aggregate, figures, game, gradients, records
+from bench.command import Parser, guarded
 from bench.evaluation import Estimate
 from bench.papers import published
 from bench.papers.published import Verdict, beside, difference, ordered, small
@@ -541,9 +541,10 @@ def _summary(correlations: pd.DataFrame, verdicts: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m bench.papers.defensive_dropout", description=__doc__)
+    parser = Parser(prog="python -m bench.papers.defensive_dropout", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs/defensive_dropout"))
     folder = parser.parse_args().folder
     if not any((folder / sweep / "cells.json").exists() for sweep in SWEEPS):

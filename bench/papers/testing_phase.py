@@ -8,7 +8,6 @@ sweeps. After ``python -m bench.run -m +experiment=testing_phase/targeted`` and 
 writes ``outputs/testing_phase/report/``.
 """
 
-import argparse
 import copy
 import dataclasses
 import itertools
@@ -23,6 +22,7 @@ import pandas as pd
 import torch
 
 from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
+from bench.command import Parser, guarded
 from bench.config import typed
 from bench.evaluation import Estimate
 from bench.papers import published
@@ -601,9 +601,10 @@ def _pictures(name: str, frame: pd.DataFrame, report: Path) -> list[Path]:
     return []
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m bench.papers.testing_phase", description=__doc__)
+    parser = Parser(prog="python -m bench.papers.testing_phase", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs/testing_phase"))
     folder = parser.parse_args().folder
     for sweep in SWEEPS:
