@@ -1,5 +1,6 @@
 """bench: how well does a random defence hold? A robustness benchmark on Foolbox 3 and PyTorch."""
 
+import atexit
 import os
 import signal
 import sys
@@ -18,3 +19,5 @@ if sys.argv[:1] == ["-m"]:
     for _number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(_number) is not signal.SIG_IGN:
             signal.signal(_number, _leave)
+            # the very last, when no handler is left and the exit status stands
+            atexit.register(signal.signal, _number, signal.SIG_IGN)

@@ -104,11 +104,10 @@ def stopped(stop: KeyboardInterrupt) -> int:
     Returns:
         The exit status.
     """
-    if _Signal.number is None:
-        _Signal.number = stop.number if isinstance(stop, Stop) else signal.SIGINT
-    _say()
+    number = stop.number if isinstance(stop, Stop) else signal.SIGINT
+    _say(number)
     end_children()
-    return 128 + _Signal.number
+    return 128 + number
 
 
 def lost_signal() -> None:
@@ -117,10 +116,10 @@ def lost_signal() -> None:
         raise Stop(_Signal.number) from None
 
 
-def _say() -> None:
+def _say(number: int) -> None:
     if not _Signal.said:
         _Signal.said = True
-        word = "terminated" if _Signal.number == signal.SIGTERM else "interrupted"
+        word = "terminated" if number == signal.SIGTERM else "interrupted"
         print(f"{word}: what was finished is kept, the same command goes on from there", file=sys.stderr)
 
 
@@ -132,7 +131,7 @@ def _signals() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         if _Signal.number is not None:
             # the second one is not waited for
-            _say()
+            _say(_Signal.number)
             end_children()
             os._exit(128 + _Signal.number)
         _Signal.number = number
@@ -146,15 +145,18 @@ def _signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # a process that a signal came to ends, and a second one is to find this handler
+        if _Signal.number is None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def end_children() -> None:
-    """Ends every process that this one, or one of those, has started: launchers' workers outlive it else."""
+    """Ends every process that this one, or one of those, has started: launchers' workers would outlive it."""
     for pid in _descendants():
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _descendants() -> list[int]:

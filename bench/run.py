@@ -8,6 +8,7 @@ import dataclasses
 import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from tqdm import tqdm
 
 from bench import config as settings
 from bench.command import bear_output, fail, guarded, hold, lost_signal, one_line, stopped
@@ -158,6 +160,8 @@ def job(composed: DictConfig) -> None:
     from bench import aggregate, cell
 
     bear_output()
+    # a bar's lock between processes would be left behind by a worker that is killed
+    tqdm.set_lock(threading.RLock())
     hydra_config = HydraConfig.get()
     # folders that are given relative are so to where the command was started, in every process
     os.chdir(hydra_config.runtime.cwd)
