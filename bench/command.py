@@ -105,7 +105,9 @@ def stopped(stop: KeyboardInterrupt) -> int:
         The exit status.
     """
     number = stop.number if isinstance(stop, Stop) else signal.SIGINT
-    _say(number)
+    if not _Signal.said:
+        _Signal.said = True
+        print(_said(number), file=sys.stderr)
     end_children()
     return 128 + number
 
@@ -116,11 +118,9 @@ def lost_signal() -> None:
         raise Stop(_Signal.number) from None
 
 
-def _say(number: int) -> None:
-    if not _Signal.said:
-        _Signal.said = True
-        word = "terminated" if number == signal.SIGTERM else "interrupted"
-        print(f"{word}: what was finished is kept, the same command goes on from there", file=sys.stderr)
+def _said(number: int) -> str:
+    word = "terminated" if number == signal.SIGTERM else "interrupted"
+    return f"{word}: what was finished is kept, the same command goes on from there"
 
 
 @contextlib.contextmanager
@@ -130,8 +130,9 @@ def _signals() -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         if _Signal.number is not None:
-            # the second one is not waited for
-            _say(_Signal.number)
+            # the second one waits for nothing, and may have come in the middle of a write
+            if not _Signal.said:
+                os.write(2, f"{_said(_Signal.number)}\n".encode())
             end_children()
             os._exit(128 + _Signal.number)
         _Signal.number = number
@@ -224,10 +225,10 @@ def hold(folder: Path) -> FileLock | None:
     Raises:
         SystemExit: with status 2 and one line if another process holds it.
     """
-    lock = FileLock(folder / ".lock", blocking=False)
+    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock.acquire(blocking=False)
     except Timeout:
         fail(f"name: a sweep is running in {folder}; wait for its end, or choose another name")
     except (OSError, NotImplementedError):
@@ -312,8 +313,9 @@ def _quoting(override: str) -> str:
 
 def _no_name(override: str) -> str | None:
     """What kind of value is given for a group where a choice's name belongs; None where one is."""
-    key = override.partition("=")[0]
-    if key.strip("+") not in GROUPS and "/" not in key:
+    key, given, _ = override.partition("=")
+    # among them may be a flag and its value
+    if not given or (key.strip("+") not in GROUPS and not re.fullmatch(r"[+]*\w+(/\w+)+", key)):
         return None
     read = OverridesParser.create().parse_override(override).value()
     return None if isinstance(read, str | list) else "null" if read is None else f"a {type(read).__name__}"

@@ -22,7 +22,7 @@ import torch
 from bench import aggregate, cell, evaluation, figures, training
 from bench import config as settings
 from bench.cell import Cell
-from bench.command import Parser, fail, guarded, hold, one_line
+from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
 from bench.records import OK, write_text
 from bench.run import compose
@@ -280,6 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cells = Cells(settle(options.overrides, options.config_dir), train_rates, options.step)
     # foreign code may raise anything when it is imported or made
     except Exception as error:
+        lost_signal()
         fail(one_line(error, options.overrides))
     lock = hold(cells.folder)
     try:
