@@ -21,6 +21,7 @@ import pandas as pd
 from bench import records
 from bench.axes import GROUPS, IDENTITY
 from bench.cell import names
+from bench.command import guarded
 from bench.config import ConfigError
 from bench.records import MISSING, NOT_APPLICABLE, OK, Store, write_text
 
@@ -395,6 +396,7 @@ def _covered(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring; exit status 0 if the sweep is whole, else 1."""
     parser = argparse.ArgumentParser(

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,8 @@ class SchemeConfig:
     """
 
     name: str = ""
-    sites: dict[str, float] = field(default_factory=dict)
+    # to be given, as {} where nothing is random: an empty file would be no defence under a defence's name
+    sites: dict[str, float] = MISSING
     operation: OperationConfig = field(default_factory=OperationConfig)
     train_sites: list[str] | None = None
     training: WayConfig = field(default_factory=WayConfig)
@@ -199,6 +201,8 @@ class Config:
 
     def check(self) -> None:
         """Raises ConfigError for the first value that is out of its range."""
+        for key, value in dataclasses.asdict(self).items():
+            check_finite(key, value)
         for part in (self.model, self.scheme, self.attack, self.criterion, self.training, self.evaluation):
             part.check()
         check_rate("train_rate", self.train_rate)
@@ -210,15 +214,33 @@ class Config:
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("threads", self.threads, 1)
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
-        if not self.name or Path(self.name).is_absolute() or ".." in Path(self.name).parts:
+        parts = Path(self.name).parts
+        if not parts or Path(self.name).is_absolute() or ".." in parts:
             raise ConfigError(f"name: expected a folder's name inside output_dir, got {self.name!r}")
-        if Path(self.name).parts[0] == "store":
+        if parts[0] == "store":
             raise ConfigError("name: 'store' is where records and checkpoints are; choose another")
 
 
 def register() -> None:
-    """Makes the schema known to Hydra, as the first entry of the defaults list."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
+    schema = OmegaConf.structured(Config)
+    _open(schema)
+    ConfigStore.instance().store(name="schema", node=schema)
+    OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
+
+
+def _open(node: DictConfig) -> None:
+    """Lets options, sites and rates have entries that no file names, which Hydra else asks a ``+`` for.
+
+    A typo is still found: what takes the options is asked which ones they are, and the model for its sites.
+    """
+    for key in node:
+        part = node._get_node(key)
+        if isinstance(part, DictConfig):
+            if dataclasses.is_dataclass(OmegaConf.get_type(part)):
+                _open(part)
+            else:
+                OmegaConf.set_struct(part, False)
 
 
 def typed(values: Mapping[str, Any] | DictConfig) -> Config:
@@ -226,11 +248,17 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
 
     Raises:
         OmegaConfBaseException: for an unknown key, or a value of the wrong type.
-        ConfigError: for a value that is out of its range.
+        ConfigError: for a value that is out of its range, or that has to be given and isn't.
     """
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), values))
+    merged = OmegaConf.merge(OmegaConf.structured(Config), values)
+    for key in sorted(OmegaConf.missing_keys(merged)):
+        empty = "; sites: {} is a scheme without any" if key == "scheme.sites" else ""
+        raise ConfigError(f"{key}: has to be given, and isn't{empty}")
+    config = OmegaConf.to_object(merged)
     assert isinstance(config, Config)
     config.check()
+    for key in ("data_dir", "output_dir"):
+        setattr(config, key, os.path.expanduser(getattr(config, key)))
     return config
 
 
@@ -300,6 +328,18 @@ STRANGER = Reader()
 """Somebody who trusts nothing but this project and Foolbox."""
 
 
+def check_finite(key: str, value: Any) -> None:
+    """Raises ConfigError for a number, at any depth of ``value``, that is infinite or not a number."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            check_finite(f"{key}.{name}", part)
+    elif isinstance(value, list | tuple):
+        for place, part in enumerate(value):
+            check_finite(f"{key}.{place}", part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key}: expected a finite number, got {value}")
+
+
 def check_rate(key: str, rate: float | None) -> None:
     """Raises ConfigError unless ``rate`` is None or in [0, 1)."""
     if rate is not None and not 0 <= rate < 1:
@@ -324,7 +364,8 @@ def check_sites(key: str, sites: Iterable[str], known: Sequence[str], model: str
     """Raises ConfigError for a site that the model doesn't have."""
     for site in sites:
         if site not in known:
-            raise ConfigError(f"{key}.{site}: {model} has no such site; allowed: {', '.join(known)}")
+            allowed = ", ".join(known) or "none, the class lists no sites"
+            raise ConfigError(f"{key}.{site}: {model} has no such site; allowed: {allowed}")
 
 
 ROOMS = {

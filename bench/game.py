@@ -19,8 +19,8 @@ as well leaves a mix nothing to gain: against that one the best pure defence is 
 minimax. So the equilibrium's value and the minimax are the answers to the two kinds of attacker.
 """
 
-import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,9 @@ import pandas as pd
 from scipy.optimize import linprog
 
 from bench import aggregate, axes, transfer
+from bench.command import Parser, fail, guarded
 from bench.config import ConfigError
 from bench.records import OK, write_text
-from bench.run import fail
 
 
 @dataclass(frozen=True)
@@ -314,9 +314,10 @@ def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
     return [*paths, *figures.games(answers, folder)]
 
 
+@guarded
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command of the module's docstring; exit status 1 if no game is left, 2 for a bad argument."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench.game", description="Best attack, best defence, and the equilibrium, of sweeps."
     )
     parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps; the first gets the files")
@@ -326,12 +327,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="points of accuracy that a defence has to cost less than (default: it may cost any)",
     )
     options = parser.parse_args(arguments)
-    if options.max_loss is not None and not options.max_loss > 0:
+    if options.max_loss is not None and not 0 < options.max_loss < math.inf:
         fail(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-    try:
-        written = write(options.results, options.max_loss)
-    except ConfigError as error:
-        fail(str(error))
+    written = write(options.results, options.max_loss)
     if not written:
         fail("no game has an attack and a defence left", 1)
     print(*written, sep="\n")

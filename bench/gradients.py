@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from bench import aggregate, cell, fingerprint, records, schemes
 from bench.attacks import criteria
+from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.measure import intervals, ranks
 from bench.records import OK, Store, Unreadable
@@ -346,6 +347,7 @@ def write(
     return paths
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(

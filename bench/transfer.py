@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from bench import aggregate, axes, cell, evaluation, fingerprint, records, schemes
+from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.records import OK, Store, Unreadable
 
@@ -278,6 +279,7 @@ def remove(results: Path, but: Sequence[Path] = ()) -> None:
             old.unlink(missing_ok=True)
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(

@@ -9,7 +9,6 @@ writes ``outputs/defensive_dropout/report/``, from those sweeps that are there, 
 game, and the searches of Algorithm 1 that are kept in folders named ``search_*`` beside them.
 """
 
-import argparse
 import copy
 import itertools
 import json
@@ -21,6 +20,8 @@ from typing import Any
 import pandas as pd
 
 from bench import aggregate, figures, game, gradients, records
+from bench.command import Parser, guarded
+from bench.config import STRANGER, Reader
 from bench.measure import ranks
 from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
@@ -366,11 +367,12 @@ def _falling(points: list[tuple[str, Estimate]]) -> tuple[str, str]:
     return ordered([(a, x, b, y) for (a, x), (b, y) in steps])
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, reader: Reader = STRANGER) -> list[Path]:
     """Writes every table, figure and verdict into ``folder/report``.
 
     Args:
         folder: Holds the sweeps' folders; those that are missing are said to be.
+        reader: Whose code may run, and where data is.
 
     Returns:
         What was written.
@@ -385,7 +387,7 @@ def write(folder: Path) -> list[Path]:
         written.append(report / f"{name}.csv")
 
     drawn = [folder / s for s in ("cifar10_cw", "cifar10_sap") if (folder / s / "cells.json").exists()]
-    findings = Findings(folder, gradients.table(drawn) if drawn else pd.DataFrame())
+    findings = Findings(folder, gradients.table(drawn, reader=reader) if drawn else pd.DataFrame())
     for name, frame in findings.tables.items():
         keep(name, frame)
         heading = "The text" if name == "text" else f"Table {name[-1]}"
@@ -399,7 +401,7 @@ def write(folder: Path) -> list[Path]:
             figures.curves(frame, written[-1], title)
             text += [f"## Fig. {name[-1]}: C&W on {frame['dataset'].iloc[0]}", f"![{title}]({name}.png)"]
     if drawn:
-        written += gradients.write(drawn, report)
+        written += gradients.write(drawn, report, reader=reader)
         text += [
             "## Fig. 4: the attacker's gradient, draw by draw",
             "![gradients at five values of one image](gradients.png)",
@@ -550,14 +552,17 @@ def _summary(correlations: pd.DataFrame, verdicts: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m bench.papers.defensive_dropout", description=__doc__)
+    parser = Parser(prog="python -m bench.papers.defensive_dropout", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs/defensive_dropout"))
-    folder = parser.parse_args().folder
+    Reader.add_arguments(parser)
+    given = parser.parse_args()
+    folder = given.folder
     if not any((folder / sweep / "cells.json").exists() for sweep in SWEEPS):
         parser.error(f"{folder}: no sweep; run python -m bench.run -m +experiment={PAPER}/mnist_cw first")
-    print("\n".join(map(str, write(folder))))
+    print("\n".join(map(str, write(folder, Reader.of(given)))))
 
 
 if __name__ == "__main__":

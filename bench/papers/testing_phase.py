@@ -8,10 +8,8 @@ sweeps. After ``python -m bench.run -m +experiment=testing_phase/targeted`` and 
 writes ``outputs/testing_phase/report/``.
 """
 
-import argparse
 import copy
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +20,8 @@ import pandas as pd
 import torch
 
 from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
-from bench.config import typed
+from bench.command import Parser, guarded
+from bench.config import STRANGER, ConfigError, Reader
 from bench.measure import intervals, ranks
 from bench.measure.intervals import NOTHING, Estimate, difference, mean_of
 from bench.papers import published
@@ -52,11 +51,16 @@ OWN_SAMPLES = (
 """Why nothing can be compared with the entry none/none of a recognition table."""
 
 
-def accuracies(results: Path) -> pd.DataFrame:
+def accuracies(results: Path, reader: Reader = STRANGER) -> pd.DataFrame:
     """Table 1: accuracy on training and test set under each scheme, one draw for each image.
 
+    Args:
+        results: A sweep's folder.
+        reader: Whose code may run, and where data is.
+
     Returns:
-        Columns ``data_set``, ``scheme``, ``accuracy_pct`` with ``_low`` and ``_high``, ``images``.
+        Columns ``data_set``, ``scheme``, ``accuracy_pct`` with ``_low`` and ``_high``, ``images``; no rows,
+        which is logged, of a network that can't be restored.
     """
     frame = aggregate.table(results)
     store = aggregate.store_of(results)
@@ -64,19 +68,31 @@ def accuracies(results: Path) -> pd.DataFrame:
     for scheme, group in frame[frame["status"] == OK].groupby("scheme", sort=False):
         record = store.read(group["key"].iloc[0])
         assert record is not None
-        decides = {name: record[name] for name in ("checkpoint", "test_rates", "device", "data")}
-        decides |= {"code": fingerprint.code(evaluation, schemes), "versions": fingerprint.versions()}
-        decides["operation"] = record["config"]["scheme"]["operation"]
-        path = store.folder / "accuracy" / f"{fingerprint.digest(decides)[:16]}.json"
-        if not path.exists():
-            records.write_text(path, json.dumps(_accuracy(record, store)) + "\n")
-        rows += [{"data_set": k, "scheme": scheme, **v} for k, v in json.loads(path.read_text()).items()]
-    return pd.DataFrame(rows)
+        try:
+            cell.check_alike(record, reader)
+            decides = {name: record[name] for name in ("checkpoint", "test_rates", "data", "read")}
+            decides |= {"code": fingerprint.code(evaluation, schemes), "versions": fingerprint.versions()}
+            decides["operation"] = record["config"]["scheme"]["operation"]
+            decides["how"] = [record["config"][name] for name in ("seed", "batch_size", "threads")]
+            found = store.remember("accuracy", decides, lambda of=record: _accuracy(of, store, reader))
+        except (ConfigError, records.Unreadable) as error:
+            records.log.warning("Table 1, %s: %s", scheme, " ".join(str(error).split()))
+            continue
+        rows += [{"data_set": data_set, "scheme": scheme, **figures_} for data_set, figures_ in found.items()]
+    return pd.DataFrame(rows, columns=["data_set", "scheme", *ACCURACY, "images"])
 
 
-def _accuracy(record: Mapping[str, Any], store: records.Store) -> dict[str, dict[str, float]]:
-    network = cell.restore(record, store)
+ACCURACY = ("accuracy_pct", "accuracy_pct_low", "accuracy_pct_high")
+
+
+def _accuracy(record: Mapping[str, Any], store: records.Store, reader: Reader) -> dict[str, dict[str, float]]:
+    network = cell.restore(record, store, reader)
     data = cell.dataset(network.config)
+    if data.fingerprint != record["data"]["fingerprint"]:
+        raise ConfigError(
+            f"dataset={network.config.dataset.name}: not the data that the record was made with"
+        )
+    torch.set_num_threads(network.config.threads)
     found = {}
     for name, images, labels in (
         ("training", data.x_train, data.y_train),
@@ -86,13 +102,8 @@ def _accuracy(record: Mapping[str, Any], store: records.Store) -> dict[str, dict
         schemes.install(network.model, network.rates, torch.Generator(network.device).manual_seed(seed))
         inputs, truth = (torch.from_numpy(a).to(network.device) for a in (images, labels))
         right = evaluation.correct(network.model, inputs, truth, network.config.batch_size)
-        mean, low, high = (100 * v for v in intervals.estimate(right.astype(float)))
-        found[name] = {
-            "accuracy_pct": mean,
-            "accuracy_pct_low": low,
-            "accuracy_pct_high": high,
-            "images": len(right),
-        }
+        estimate = (100 * v for v in intervals.estimate(right.astype(float)))
+        found[name] = {**dict(zip(ACCURACY, estimate, strict=True)), "images": len(right)}
     return found
 
 
@@ -125,7 +136,7 @@ def _interval(*entry: str) -> str:
     return intervals.FULL_DEPENDENCE if "mean" in entry else "between images"
 
 
-def recognition_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
+def recognition_table(results: Path, attacks: Sequence[str], reader: Reader = STRANGER) -> pd.DataFrame:
     """Tables 3 and 5: accuracy of each scheme on each scheme's samples, with the means at the edges.
 
     The means are the paper's, of all five entries, none/none among them, and NaN over a missing one.
@@ -134,7 +145,7 @@ def recognition_table(results: Path, attacks: Sequence[str]) -> pd.DataFrame:
     names = ["accuracy_pct", "accuracy_pct_low", "accuracy_pct_high"]
     keys = ["attack", "recognised_by", "generated_under"]
     # a sweep without a single pair has no such columns
-    pairs = transfer.table(results).reindex(columns=[*keys, *names, "single_draw_pct"])
+    pairs = transfer.table(results, reader).reindex(columns=[*keys, *names, "single_draw_pct"])
     rows = []
     for attack in attacks:
         entries = pairs[pairs["attack"] == attack].to_dict("records")
@@ -170,18 +181,20 @@ class Findings:
 
     Args:
         folder: Holds the sweeps' folders ``targeted`` and ``top3``.
+        reader: Whose code may run, and where data is.
 
     Attributes:
         tables: Each of the paper's tables, published beside measured.
         data: For each of them the data that it was measured on.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, reader: Reader = STRANGER):
         self.tables: dict[str, pd.DataFrame] = {}
         self.data = {"table1": _data(folder / "targeted")}
         first = folder / "targeted"
         reference = published.table(PAPER, "table1", "data_set", "scheme")
-        self.tables["table1"] = beside(reference, accuracies(first), ["data_set", "scheme"], "accuracy_pct")
+        found = accuracies(first, reader)
+        self.tables["table1"] = beside(reference, found, ["data_set", "scheme"], "accuracy_pct")
         for sweep, attacks in SWEEPS.items():
             mad, recognition = TABLE_OF[sweep]
             self.data[mad] = self.data[recognition] = _data(folder / sweep)
@@ -194,7 +207,7 @@ class Findings:
             keys = ["attack", "recognised_by", "generated_under"]
             self.tables[recognition] = beside(
                 published.table(PAPER, recognition, "recognised_by", "generated_under"),
-                recognition_table(folder / sweep, attacks),
+                recognition_table(folder / sweep, attacks, reader),
                 keys,
                 "accuracy_pct",
             )
@@ -450,12 +463,17 @@ def _over_zero(value: Estimate) -> str:
     return "holds" if value.low > 0 else "does not hold" if value.high < 0 else "undecided"
 
 
-def grid(results: Path, attacks: Sequence[str], count: int = 8) -> dict[str, Any] | None:
+def grid(
+    results: Path, attacks: Sequence[str], count: int = 8, reader: Reader = STRANGER
+) -> dict[str, Any] | None:
     """Figures 2 and 3: images that every attack fooled without dropout and with all of it.
 
     Returns:
         ``originals`` (count, height, width[, 3]), ``labels``, ``targets``, and ``rows``: for each
         attack and scheme its samples; None if no image serves.
+
+    Raises:
+        ConfigError, Unreadable: where data or samples aren't those that the records were made with.
     """
     frame = aggregate.table(results)
     store = aggregate.store_of(results)
@@ -482,7 +500,10 @@ def grid(results: Path, attacks: Sequence[str], count: int = 8) -> dict[str, Any
         return None
     record = store.read(hit["key"].iloc[0])
     assert record is not None
-    data = cell.dataset(typed(record["config"]))
+    config = reader.config(record["config"])
+    data = cell.dataset(config)
+    if data.fingerprint != record["data"]["fingerprint"]:
+        raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
     return {
         "originals": data.x_test[chosen],
         "labels": [int(of[i][0]) for i in chosen],
@@ -496,19 +517,24 @@ def grid(results: Path, attacks: Sequence[str], count: int = 8) -> dict[str, Any
     }
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, reader: Reader = STRANGER) -> list[Path]:
     """Writes every table, figure and verdict into ``folder/report``.
 
     Args:
         folder: Holds the sweeps' folders ``targeted`` and ``top3``.
+        reader: Whose code may run, and where data is.
 
     Returns:
         What was written.
     """
     report = folder / "report"
-    written = write_findings(Findings(folder), _heading(folder), report)
+    written = write_findings(Findings(folder, reader), _heading(folder, reader), report)
     for number, (sweep, attacks) in zip((2, 3), SWEEPS.items(), strict=True):
-        samples = grid(folder / sweep, attacks)
+        try:
+            samples = grid(folder / sweep, attacks, reader=reader)
+        except (ConfigError, records.Unreadable) as error:
+            records.log.warning("Figure %d is left out: %s", number, " ".join(str(error).split()))
+            continue
         if samples is not None:
             path = report / f"figure{number}.png"
             figures.samples(samples, sweep == "targeted", path)
@@ -551,7 +577,7 @@ CAPTIONS = {
 }
 
 
-def _heading(folder: Path) -> str:
+def _heading(folder: Path, reader: Reader) -> str:
     lines = ["# Dropout in testing phase: published and measured", ""]
     lines += [
         "Every entry reads *published / measured*. Measured values are means over fresh draws; their",
@@ -579,7 +605,7 @@ def _heading(folder: Path) -> str:
             f"torch {record['versions']['torch']}, foolbox {record['versions']['foolbox']}, "
             f"revision {record['git_revision']}.",
         ]
-        looks = transfer.table(folder / sweep).get("seconds", pd.Series(dtype=float)).sum()
+        looks = transfer.table(folder / sweep, reader).get("seconds", pd.Series(dtype=float)).sum()
         seconds = done.groupby("attack", sort=False)["attack_seconds"].sum()
         lines += [
             "",
@@ -658,17 +684,20 @@ def _pictures(name: str, frame: pd.DataFrame, data: str, report: Path) -> list[P
     return paths
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m bench.papers.testing_phase", description=__doc__)
+    parser = Parser(prog="python -m bench.papers.testing_phase", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs/testing_phase"))
-    folder = parser.parse_args().folder
+    Reader.add_arguments(parser)
+    given = parser.parse_args()
+    folder = given.folder
     for sweep in SWEEPS:
         if not (folder / sweep / "cells.json").exists():
             parser.error(
                 f"{folder / sweep}: no sweep; run python -m bench.run -m +experiment={PAPER}/{sweep}"
             )
-    print("\n".join(map(str, write(folder))))
+    print("\n".join(map(str, write(folder, Reader.of(given)))))
 
 
 if __name__ == "__main__":
