@@ -32,7 +32,7 @@ def _memory_of_what_jax_compiles() -> Iterator[None]:
     """Each operation and shape takes over 1 MB, and there are some 2,000: they are dropped when they are many."""
     yield
     memory = Path("/proc/self/statm")
-    if memory.exists() and int(memory.read_text().split()[1]) * resource.getpagesize() > 850e6:
+    if memory.exists() and int(memory.read_text().split()[1]) * resource.getpagesize() > 900e6:
         jax.clear_caches()
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
