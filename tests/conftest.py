@@ -1,5 +1,6 @@
 """What tests of several rooms share: the command, and one store, so that the network is trained once."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def one_thread() -> None:
 def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results that tests may share: a cell is the same whoever asks for it."""
     return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported() -> None:
+    """What was imported stays, and is not gone through for garbage while configurations are composed."""
+    gc.freeze()
 
 
 @pytest.fixture

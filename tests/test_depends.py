@@ -293,8 +293,8 @@ def test_the_device_is_in_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     local = OmegaConf.create(
         {"hydra": {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}}}
     )
-    assert not run.here(slurm)
-    assert run.here(local)
+    assert not run.runs_here(slurm)
+    assert run.runs_here(local)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

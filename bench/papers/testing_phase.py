@@ -9,6 +9,7 @@ writes ``outputs/testing_phase/report/``.
 """
 
 import copy
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,8 @@ def accuracies(results: Path, reader: Reader = STRANGER) -> pd.DataFrame:
             decides |= {"code": fingerprint.code(evaluation, schemes), "versions": fingerprint.versions()}
             decides["operation"] = record["config"]["scheme"]["operation"]
             decides["how"] = [record["config"][name] for name in ("seed", "batch_size", "threads")]
-            found = store.remember("accuracy", decides, lambda of=record: _accuracy(of, store, reader))
+            make = functools.partial(_accuracy, record, store, reader)
+            found = store.remember("accuracy", decides, make)
         except (ConfigError, records.Unreadable) as error:
             records.log.warning("Table 1, %s: %s", scheme, " ".join(str(error).split()))
             continue

@@ -3,10 +3,15 @@
 Here belong models and images that several files need. What a single attack needs stays in its file.
 """
 
-from collections.abc import Callable
+import ctypes
+import gc
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import foolbox as fb
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,6 +22,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Trial = tuple[fb.PyTorchModel, Tensor, Tensor]
+
+# every operation is compiled anew for each shape and runs a few times: that is not worth optimising
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(autouse=True)
+def _memory_of_what_jax_compiles() -> Iterator[None]:
+    """Each operation and shape takes over 1 MB, and there are some 2,000: they are dropped when they are many."""
+    yield
+    memory = Path("/proc/self/statm")
+    if memory.exists() and int(memory.read_text().split()[1]) * resource.getpagesize() > 900e6:
+        jax.clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class DigitsNet(nn.Module):

@@ -509,3 +509,26 @@ def test_channel_axis_that_images_lack_is_refused(digits_model):
     model, x, y = digits_model
     with pytest.raises(ValueError, match="expected channel_axis to be below 4, got 4"):
         CarliniWagnerL0Attack(channel_axis=4)(model, x, y, epsilons=None)
+
+
+def test_l0_more_misses_find_smaller_sets(digits_model):
+    model, x, y = digits_model
+    criterion = TargetedMisclassification(targets(y))
+    few, many = (
+        distances(
+            CarliniWagnerL0Attack, CarliniWagnerL0Attack(misses=m)(model, x, criterion, epsilons=None)[0], x
+        )
+        for m in (1, 8)
+    )
+    assert many.mean() < few.mean() - 0.1
+
+
+@pytest.mark.parametrize(("steep", "kink"), [(50, 0.02), (100, 0.01)])
+def test_linf_boundary_is_reached_where_the_first_gradient_misleads(steep, kink):
+    model = fb.PyTorchModel(Kink(steep, kink, boundary=2.0).eval(), bounds=(0, 1), device="cpu")
+    x = torch.full((1, 1, 8, 8), 0.5)
+    criterion = TargetedMisclassification(torch.tensor([1]))
+    raw, _, success = CarliniWagnerLinfAttack()(model, x, criterion, epsilons=None)
+    assert success.all()
+    # all 64 pixels move alike, an eighth of each along the direction that counts
+    assert (raw - x).abs().max().item() == pytest.approx(2.0 / 8, rel=0.01)

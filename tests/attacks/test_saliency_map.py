@@ -362,3 +362,11 @@ def test_progress_counts_up_to_all(digits_model):
 def test_parameters_outside_their_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"expected {name} to be in .* got {value}"):
         SaliencyMapAttack(**{name: value})
+
+
+@pytest.mark.parametrize("pixels", [3, 5, 7])
+def test_half_a_pair_is_not_in_the_budget(digits_model, pixels):
+    model, images, labels = digits_model
+    xp, _, success = SaliencyMapAttack(gamma=pixels / 64)(model, images, labels, epsilons=None)
+    assert changes(images, xp).max() == pixels - 1
+    assert not success.all()

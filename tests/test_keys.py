@@ -1,0 +1,206 @@
+"""A key changes with everything that can change a result; the same settings on other data, code or versions
+are another cell."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from owning import Own, writer
+from running import Run
+from torch import nn
+from torch.nn import functional
+
+from bench import cell, datasets, fingerprint, schemes, training
+from bench import run as command
+
+QUICK = ("attack=fgsm_fixed", "samples=4", "training.epochs=5", "evaluation.draws=2")
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
+    with writer(tmp_path, monkeypatch) as write:
+        yield write
+
+
+def keys(*arguments: str) -> tuple[str, str]:
+    """The key of a cell, and its network's, without running it."""
+    ready = cell.prepare(command.compose([*QUICK, *arguments]))
+    return ready.key, ready.training.key
+
+
+ATTACK = """
+class Mine:
+    def __call__(self, model, inputs, criterion, *, epsilons):
+        outputs = model(inputs)
+        found = (inputs + {step}).clip(0, 1)
+        return found, found, criterion(found, model(found))
+"""
+
+
+def test_an_attack_that_was_edited_is_another_cell_of_the_same_network(own: Own) -> None:
+    choice = {"attack/mine": "_target_: myattack.Mine\n"}
+    _, found = own("myattack", ATTACK.format(step=0.1), **choice)
+    before = keys(*found, "attack=mine")
+    assert keys(*found, "attack=mine") == before
+    # a comment changes nothing
+    own("myattack", "# words\n" + ATTACK.format(step=0.1), **choice)
+    assert keys(*found, "attack=mine") == before
+    own("myattack", ATTACK.format(step=0.2), **choice)
+    after = keys(*found, "attack=mine")
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+NETWORK = """
+from torch import nn
+from bench.models import Site
+
+class Net(nn.Module):
+    sites = ("fc",)
+
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.{act}(), Site("fc"), nn.Linear(32, classes))
+
+    def forward(self, x):
+        return self.layers(x)
+"""
+
+
+def test_a_network_that_was_edited_is_another_network_and_another_cell(own: Own) -> None:
+    choice = {"model/mine": "_target_: mynetwork.Net\n"}
+    _, found = own("mynetwork", NETWORK.format(act="ReLU"), **choice)
+    before = keys(*found, "model=mine")
+    own("mynetwork", NETWORK.format(act="Tanh"), **choice)
+    after = keys(*found, "model=mine")
+    assert after[1] != before[1]
+    assert after[0] != before[0]
+
+
+def test_other_data_is_another_network_and_another_cell(own: Own, tmp_path: Path) -> None:
+    whole = keys()
+    part = keys("dataset.train_size=700")
+    assert part[1] != whole[1]
+    assert part[0] != whole[0]
+    # the same settings, and other files under the same names
+    source = (
+        "from bench import datasets\n"
+        "def load(data_dir):\n"
+        "    return datasets.digits(data_dir, shuffle_seed=int((data_dir / 'seed.txt').read_text()))\n"
+    )
+    _, found = own("mydata", source, **{"dataset/mine": "_target_: mydata.load\nepochs: 5\n"})
+    both = []
+    for seed in (1, 2):
+        folder = tmp_path / f"data{seed}"
+        folder.mkdir()
+        (folder / "seed.txt").write_text(str(seed))
+        both.append(keys(*found, "dataset=mine", f"data_dir={folder}"))
+    assert both[0][0] != both[1][0]
+    assert both[0][1] != both[1][1]
+
+
+@pytest.mark.parametrize("package", ["torch", "foolbox", "eagerpy", "numpy"])
+def test_another_version_is_another_network_and_another_cell(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    before, versions = keys(), fingerprint.versions()
+    assert package in versions
+    monkeypatch.setattr(fingerprint, "versions", lambda: {**versions, package: "0.0.1"})
+    after = keys()
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+
+
+def test_versions_are_the_installed_ones() -> None:
+    import eagerpy
+    import foolbox
+    import numpy
+
+    modules = {"foolbox": foolbox, "numpy": numpy, "eagerpy": eagerpy}
+    found = fingerprint.versions()
+    assert {name: found[name] for name in modules} == {n: m.__version__ for n, m in modules.items()}
+    assert torch.__version__.startswith(found["torch"].partition("+")[0])
+
+
+def test_every_setting_that_can_change_a_result_is_another_cell() -> None:
+    before = keys()
+    found = [before[0]]
+    for change in ("seed=1", "samples=5", "evaluation.draws=3", "batch_size=50", "attack.epsilon=0.2",
+                   "criterion=targeted", "scheme=fc", "count=successes", "threads=2"):  # fmt: skip
+        found.append(keys(change)[0])
+    assert len(set(found)) == len(found)
+    # and one that can't isn't
+    assert keys("name=another", "transfer=false") == before
+
+
+def test_settings_of_training_are_another_network() -> None:
+    found = [keys()[1]]
+    for change in ("training.seed=1", "training.epochs=6", "training.batch_size=99", "training.learning_rate=2e-3",
+                   "model.train_rates.fc=0.4"):  # fmt: skip
+        found.append(keys(change)[1])
+    assert len(set(found)) == len(found)
+    # what is random at test time only is none of the network's business
+    assert keys("scheme=fc", "test_rate=0.3", "seed=4")[1] == found[0]
+
+
+def fit(seed: int, way: object, rates: dict, learning_rate: float = 1e-3) -> nn.Module:
+    data = datasets.load(datasets.digits, Path(), {}, 256)
+    plan = training.Plan(
+        build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) if not rates else sited(),
+        rates=rates, way=way, epochs=1, batch_size=128, learning_rate=learning_rate, seed=seed, settings={},
+    )  # fmt: skip
+    return training.fit(plan, data, torch.device("cpu"))
+
+
+def sited() -> nn.Module:
+    from bench.models import Site
+
+    return nn.Sequential(Site("input"), nn.Flatten(), nn.Linear(64, 10))
+
+
+def test_the_seed_of_training_decides_first_weights_order_and_masks() -> None:
+    # next to no step: the weights are still the first ones
+    first = [fit(seed, training.Plain(), {}, 1e-12)[1].weight for seed in (0, 0, 1)]
+    torch.testing.assert_close(first[0], first[1], rtol=0, atol=0)
+    assert (first[0] - first[2]).abs().mean() > 0.01
+
+    def order(seed: int) -> list[int]:
+        seen: list[int] = []
+
+        def way(train: object) -> nn.Module:
+            def loss(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+                seen.extend(labels.tolist())
+                return functional.cross_entropy(model(images), labels)
+
+            return train(loss)
+
+        fit(seed, way, {})
+        return seen
+
+    assert order(0) == order(0) != order(1)
+    assert sorted(order(0)) == sorted(order(1))
+
+    def masks(seed: int) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+
+        class Spy:
+            def __call__(self, x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
+                seen.append(schemes.Dropout()(torch.ones_like(x), rate, generator))
+                return x
+
+        fit(seed, training.Plain(), {"input": (Spy(), 0.5)})
+        return torch.stack(seen)
+
+    assert torch.equal(masks(0), masks(0))
+    assert not torch.equal(masks(0), masks(1))
+
+
+def test_the_networks_of_two_seeds_differ(bench_run: Run, output_dir: Path) -> None:
+    hashes = set()
+    for seed in (0, 1):
+        outcome = bench_run(*QUICK, f"training.seed={seed}")
+        assert outcome.status == 0, outcome.err
+        hashes.add(json.loads(Path(outcome.out.strip().splitlines()[-1]).read_text())["checkpoint"]["sha256"])
+    assert len(hashes) == 2
