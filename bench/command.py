@@ -227,9 +227,11 @@ def bear_output() -> None:
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), _Output):
             setattr(sys, name, _Output(getattr(sys, name)))
-    log = logging.getLogger("bench")
+    # of the root, since Foolbox's attacks would give that one a handler of their own
+    log = logging.getLogger()
     if not any(isinstance(handler, _Warnings) for handler in log.handlers):
         handler = _Warnings()
+        handler.setLevel(logging.WARNING)
         handler.setFormatter(logging.Formatter("warning: %(message)s"))
         log.addHandler(handler)
 
