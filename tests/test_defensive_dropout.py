@@ -117,6 +117,7 @@ def test_the_report_names_the_data_of_its_records(folder: Path) -> None:
     assert "MNIST" not in text
     assert "CIFAR-10" not in text
     assert "## Table 4: attack success against FGSM on digits" in text
+    assert "| 3.3 | mnist | digits | cw_l2 | 0.3 | 0.5 | accuracy_loss_pct | 0.8 / " in text
     # what was not run is of no data
     assert "## Table 5: attack success against JSMA\n" in text
     verdicts = pd.read_csv(folder / "report" / "verdicts.csv", keep_default_na=False)
