@@ -424,6 +424,8 @@ def test_what_a_command_has_started_ends_with_it() -> None:
         main()
     assert ended.value.code == 143
     assert len(processes) == 2
+    # they weren't waited for
+    assert time.monotonic() < deadline
     while left := {pid for pid in processes if Path(f"/proc/{pid}/exe").exists()}:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
