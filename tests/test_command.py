@@ -385,6 +385,52 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert process.stderr == "interrupted: what was finished is kept, the same command goes on from there\n"
 
 
+def test_a_second_ctrl_c_in_the_middle_of_the_end_is_no_traceback() -> None:
+    program = (
+        "import os, signal\n"
+        "from bench import command\n"
+        "signals = [signal.SIGINT] * 2\n"
+        "def send():\n"
+        "    if signals:\n"
+        "        os.kill(os.getpid(), signals.pop())\n"
+        "command.end_children = send\n"
+        "command.guarded(send)()\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), text=True, capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.returncode == 130, process.stderr
+    assert process.stderr == "interrupted: what was finished is kept, the same command goes on from there\n"
+
+
+@pytest.mark.usefixtures("own_signals")
+def test_what_a_command_has_started_ends_with_it() -> None:
+    # as a launcher's worker, which doesn't listen to SIGTERM and has a process of its own
+    worker = "trap '' TERM; sleep 20 & wait"
+    started: list[subprocess.Popen[bytes]] = []
+
+    @command.guarded
+    def main() -> None:
+        started.append(subprocess.Popen(["/bin/sh", "-c", worker], start_new_session=True))
+        while len(found := alive(started[0].pid)) < 1:
+            time.sleep(0.01)
+        processes.update(found | {started[0].pid})
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    processes: set[int] = set()
+    deadline = time.monotonic() + 15
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 143
+    assert len(processes) == 2
+    # they weren't waited for
+    assert time.monotonic() < deadline
+    while left := {pid for pid in processes if Path(f"/proc/{pid}/exe").exists()}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
 def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
     process = subprocess.Popen(
