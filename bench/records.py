@@ -409,8 +409,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         # safetensors makes the file anew, for its owner alone
         temporary.chmod(mode)
         temporary.replace(path)
+    except OSError as error:
+        # of the file that was wanted, not of the one that nobody knows of
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def git_revision() -> str | None:
