@@ -102,3 +102,12 @@ def test_masks_act_in_training(data: datasets.Dataset) -> None:
     training.fit(dataclasses.replace(plan(), rates={"input": (Spy(), 0.9)}), small, CPU)
     assert len(seen) == 2
     assert np.mean(seen) > 0.9
+
+
+def test_a_network_leaves_training_without_its_dropout(data: datasets.Dataset) -> None:
+    """A teacher gives its labels before it is ever saved and loaded."""
+    model = training.fit(
+        plan(), dataclasses.replace(data, x_train=data.x_train[:256], y_train=data.y_train[:256]), CPU
+    )
+    images = torch.from_numpy(data.x_test[:50])
+    assert torch.equal(model(images), model(images))
