@@ -528,7 +528,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/figures.py": [
         ("rows and columns of a heatmap are swapped", 'kinds.insert(0, ("attack", "scheme"))', 'kinds.insert(0, ("scheme", "attack"))',
          "tests/test_aggregate.py::test_heatmap_shows_each_value_in_its_place_and_each_hole_with_its_reason"),
-        ("pictures of an earlier call stay", "        old.unlink()\n", "        pass\n", "tests/test_aggregate.py tests/test_run.py::test_sweep_writes_a_tidy_table_and_pictures"),
+        ("pictures of an earlier call stay", "        old.unlink()\n", "        pass\n", "tests/test_aggregate.py::test_pictures_of_an_earlier_call_are_removed"),
         ("the default rate has no name", 'lambda v: "default" if pd.isna(v) else', "lambda v:", "tests/test_aggregate.py::test_heatmap_of_rates_is_ordered_by_size_with_the_default_first"),
     ],
     "bench/papers/published.py": [
@@ -544,7 +544,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_testing_phase.py::test_the_papers_own_numbers_bear_out_what_they_clearly_say"),
         ("what counts as a tiny loss", "TINY_LOSS_PCT = 1.0", "TINY_LOSS_PCT = 0.1",
          "tests/test_testing_phase.py::test_the_papers_own_numbers_bear_out_what_they_clearly_say"),
-        ("a mean over means", 'if s == scheme and a != "mean"', "if s == scheme",
+        ("a mean over all attacks", 'if a == attack and s != "mean"', 'if s != "mean"',
          "tests/test_testing_phase.py::test_means_are_of_the_measured_entries"),
         ("training accuracy is the test set's",
          '("training", data.x_train, data.y_train)', '("training", data.x_test, data.y_test)',
