@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 300
 """Seconds: no fault's tests take a tenth of it."""
-LEFT_OUT = (".git", ".venv", "data", "*cache*", "*.egg-info", "store")
+LEFT_OUT = (".git", ".venv", "data", "outputs")
+"""What of the tree is not copied, beside what is compiled or cached."""
 
 
 class FaultError(Exception):
@@ -115,13 +116,23 @@ def tried(fault: Fault, copy: Path) -> Outcome:
     return Outcome(fault, failed[1], seconds)
 
 
+def left_out(root: Path) -> Callable[[str, list[str]], set[str]]:
+    """As ``shutil.copytree`` takes it."""
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        cached = {n for n in names if n == "__pycache__" or n.endswith("_cache")}
+        return cached | {n for n in names if Path(folder) == root and n in LEFT_OUT}
+
+    return ignored
+
+
 def survey(faults: Sequence[Fault], root: Path, workers: int) -> Iterator[Outcome | FaultError]:
     """Tries every fault, each worker in a copy of its own; in the order of ``faults``."""
     with tempfile.TemporaryDirectory() as folder:
         copies: queue.Queue[Path] = queue.Queue()
         for i in range(min(workers, len(faults))):
             copies.put(Path(folder) / str(i))
-            shutil.copytree(root, Path(folder) / str(i), ignore=shutil.ignore_patterns(*LEFT_OUT))
+            shutil.copytree(root, Path(folder) / str(i), ignore=left_out(root))
 
         def one(fault: Fault) -> Outcome | FaultError:
             copy = copies.get()
