@@ -10,14 +10,19 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import safe_open
 
-from bench.cell import IDENTITY, names
+from bench import records
+from bench.axes import GROUPS, IDENTITY
+from bench.cell import names
+from bench.command import guarded
+from bench.config import ConfigError
 from bench.records import MISSING, NOT_APPLICABLE, OK, Store, write_text
 
 COLUMNS = {
@@ -31,7 +36,13 @@ COLUMNS = {
     "seed": "seed of targets, attack and evaluation",
     "status": "ok, not_applicable (the attack can't serve the criterion), failed, or missing (not run yet)",
     "reason": "why the status is not ok",
+    "device": "cpu or cuda, where a table mixes both: a cell's key doesn't hold it",
+    "warnings": "what has to be said of a result, where there is anything",
     "images": "images attacked: the first test images that the network gets right without a scheme",
+    "given_up": "attacked images that came back as no image (not finite, all zeros): they count as not found",
+    "too_far": "attacked images that came back further away than epsilon: they count as not found",
+    "without_start": "attacked images without a point for the attack to start from: they count as not found",
+    "zero_gradient": "attacked images whose first gradient was zero everywhere; empty: that can't be told",
     "fresh_draws": "passes of each adversarial image on fresh draws (1 where nothing is random)",
     "clean_accuracy_no_scheme_pct": "accuracy on the whole test set without the scheme, %",
     "clean_accuracy_pct": "accuracy on the whole test set under the scheme, %; _low and _high: 95 % interval",
@@ -54,6 +65,72 @@ COLUMNS = {
 
 SETTLED = (OK, NOT_APPLICABLE)
 
+NOT_RUN = "not run yet"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that was started, as its manifest tells of it.
+
+    Attributes:
+        folder: Where its tables and figures are.
+        store: Where its records are.
+        cells: For each cell, in their order, its ``key``, the ``config`` that decides its result, and its
+            network's ``checkpoint``, or None.
+    """
+
+    folder: Path
+    store: Store
+    cells: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Sweep":
+        """The sweep of a folder.
+
+        Raises:
+            ConfigError: if none was started there, its manifest is damaged or of another version, or its
+                store isn't there.
+        """
+        path = folder / "cells.json"
+        try:
+            manifest = records.read_document(path, "sweep")
+        except records.Unreadable as error:
+            raise ConfigError(f"{error}; the sweep's command writes it anew") from None
+        if manifest is None:
+            raise ConfigError(f"{folder}: no sweep was started there (it has no cells.json)")
+        # the folder may be a link: beside the link, or beside what it leads to
+        beside = [
+            Path(os.path.normpath(f.absolute() / manifest["store"])) for f in (folder, folder.resolve())
+        ]
+        where = next((place for place in beside if place.is_dir()), None)
+        if where is None:
+            what = "is not a folder" if beside[0].exists() else "is not there"
+            raise ConfigError(
+                f"{folder}: its store, {_relative(beside[0])}, {what}: the records are kept in it; "
+                "copy or move both together, or run the sweep again"
+            )
+        return cls(folder, Store(_relative(where)), manifest["cells"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each cell its record, under the sweep's own names; ``missing`` where none can be read."""
+        found = []
+        for entry in self.cells:
+            named = {"config": entry["config"], "cell": names(entry["config"])}
+            lost = {"key": entry["key"], "status": MISSING}
+            try:
+                record = self.store.read(entry["key"]) or {**lost, "reason": NOT_RUN}
+            except records.Unreadable as error:
+                record = {**lost, "reason": str(error)}
+            # settings that don't decide are whoever's came first; a sweep's table shows its own
+            found.append({**record, **named})
+        return found
+
+
+def _relative(path: Path) -> Path:
+    """As short as it can be said from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
 
 def write_manifest(results: Path, store: Store, cells: Sequence[Mapping[str, Any]]) -> None:
     """Writes down which cells a sweep is made of, in their order, so that a missing one is seen.
@@ -62,9 +139,30 @@ def write_manifest(results: Path, store: Store, cells: Sequence[Mapping[str, Any
         results: The sweep's folder.
         store: Where the records are.
         cells: For each cell its ``key``, its ``config`` and its network's ``checkpoint``, or None.
+
+    Raises:
+        OSError: if it can't be written, and isn't there already.
     """
-    where = os.path.relpath(store.folder, results)
-    write_text(results / "cells.json", json.dumps({"store": where, "cells": list(cells)}, indent=1) + "\n")
+    path = results / "cells.json"
+    content = {"store": os.path.relpath(store.folder, results), "cells": list(cells)}
+    try:
+        records.read_document(path, "sweep")
+    except records.Unreadable as error:
+        if path.is_dir():
+            records.set_aside(error)
+        elif error.earlier and not (kept := path.with_name("cells.earlier.json")).exists():
+            # what an earlier version can still find its records by
+            kept.write_bytes(path.read_bytes())
+    try:
+        records.write_document(path, "sweep", results.name, content)
+    except OSError:
+        try:
+            there = records.read_document(path, "sweep")
+        except records.Unreadable:
+            there = None
+        # where nothing can be written, a sweep that is done can still be read
+        if there is None or {name: there[name] for name in content} != content:
+            raise
 
 
 def write(results: Path) -> bool:
@@ -74,40 +172,57 @@ def write(results: Path) -> bool:
         results: The sweep's folder, with its manifest.
 
     Returns:
-        Whether every cell is done or can't be.
+        Whether every cell is done or can't be, and everything could be written.
+
+    Raises:
+        ConfigError: as ``Sweep.read``.
     """
     from bench import figures
 
     frame = table(results)
-    write_text(results / "results.csv", frame.to_csv(index=False))
-    pictures = figures.heatmaps(frame, results)
     print(terminal(frame))
-    for path in (results / "results.csv", *pictures):
+    say_missing(frame, results)
+    try:
+        write_text(results / "results.csv", frame.to_csv(index=False))
+        written = [results / "results.csv", *figures.heatmaps(frame, results)]
+    except OSError as error:
+        where = error.filename or results
+        records.log.warning("%s: can't be written (%s)", where, error.strerror or error)
+        return False
+    for path in written:
         print(path)
     return bool(frame["status"].isin(SETTLED).all())
 
 
+def say_missing(frame: pd.DataFrame, *results: Path) -> None:
+    """Logs which cells of a table have no record that can be read, and what to do."""
+    reasons = frame.loc[frame["status"] == MISSING, "reason"]
+    gone = int((reasons == NOT_RUN).sum())
+    if gone:
+        records.log.warning(
+            "%s: %d of %d cells have no record (not run yet, or removed); the sweep's command computes them",
+            " and ".join(map(str, results)), gone, len(frame),
+        )  # fmt: skip
+    for reason in reasons[reasons != NOT_RUN]:
+        records.log.warning("%s; the sweep's command computes it again", reason)
+
+
 def table(*results: Path) -> pd.DataFrame:
-    """One row a cell, in the sweeps' order: ``COLUMNS``, and a column for each other swept setting."""
-    rows = []
-    for folder in results:
-        store = store_of(folder)
-        for entry in json.loads((folder / "cells.json").read_text())["cells"]:
-            record = store.read(entry["key"]) or {
-                "key": entry["key"],
-                "status": MISSING,
-                "config": entry["config"],
-            }
-            if record["status"] == MISSING:
-                record["cell"] = names(entry["config"])
-                record["reason"] = "not run yet"
-            rows.append(record)
-    return frame_of(rows)
+    """One row a cell, in the sweeps' order: ``COLUMNS``, and a column for each other swept setting.
+
+    Raises:
+        ConfigError: as ``Sweep.read``.
+    """
+    return frame_of([row for folder in results for row in Sweep.read(folder).rows()])
 
 
 def store_of(results: Path) -> Store:
-    """The store that holds a sweep's records."""
-    return Store(results / json.loads((results / "cells.json").read_text())["store"])
+    """The store that holds a sweep's records.
+
+    Raises:
+        ConfigError: as ``Sweep.read``.
+    """
+    return Sweep.read(results).store
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -125,7 +240,10 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         stem = column.removesuffix("_low").removesuffix("_high").replace("_median", "_mean")
         at = max(i for i, c in enumerate(columns) if c == stem or c.startswith(f"{stem}_"))
         columns.insert(at + 1, column)
-    return frame.reindex(columns=columns)
+    frame = frame.reindex(columns=columns)
+    if frame["device"].nunique() < 2:
+        frame = frame.drop(columns="device")
+    return frame
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +252,11 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     if record["status"] != OK:
         return row
     metrics = record["metrics"]
+    row["device"] = record["device_kind"]
+    row["warnings"] = "; ".join(record["warnings"]) or None
     row["images"] = record["images"]["count"]
+    for name in ("given_up", "too_far", "without_start", "zero_gradient"):
+        row[name] = metrics[name]
     row["fresh_draws"] = metrics["fresh_draws"]
     row["clean_accuracy_no_scheme_pct"] = 100 * metrics["clean_accuracy_no_scheme"]["mean"]
     for name in ("clean_accuracy", "claimed_success", "fresh_success", "fresh_accuracy"):
@@ -151,20 +273,38 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for key, value in config.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value if not isinstance(value, list | Mapping) else json.dumps(value)
+            yield prefix + key, json.dumps(value) if isinstance(value, list) else value
 
 
 def _swept(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Settings that differ between cells of the same name."""
-    seen: dict[str, dict[str, Any]] = {}
-    swept: dict[str, None] = {}
+    """Settings that differ between cells, and aren't in their names.
+
+    Those of a group's file differ between cells that chose the same file, since what comes with another
+    file is named by that choice. All others differ between any two cells.
+    """
+    cells: Counter[tuple[str, str]] = Counter()
+    seen: dict[tuple[str, str], Counter[str]] = {}
     for config in configs:
-        flat = dict(_flatten(config))
-        first = seen.setdefault(json.dumps(names(config)), flat)
-        swept.update(dict.fromkeys(key for key in {**first, **flat} if first.get(key) != flat.get(key)))
+        chosen = {group: str(config[group]["name"]) for group in GROUPS}
+        cells.update([*chosen.items(), ("", "")])
+        own = dict(_flatten(config))
+        if own.get("training.epochs") == own.get("dataset.epochs"):
+            # the dataset's own come with the choice of the dataset
+            own["training.epochs"] = None
+        for key, value in own.items():
+            section = key.partition(".")[0]
+            if key not in IDENTITY and not (section in GROUPS and key == f"{section}.name"):
+                of = chosen.get(section, "")
+                seen.setdefault((of, key), Counter())[json.dumps(value)] += 1
+    swept = set()
+    for (of, key), values in seen.items():
+        section = key.partition(".")[0]
+        whole = cells[section if section in GROUPS else "", of]
+        if len(values) > 1 or values.total() < whole:
+            swept.add(key)
     return sorted(swept)
 
 
@@ -189,8 +329,11 @@ def terminal(frame: pd.DataFrame) -> str:
         index=False, float_format=lambda v: f"{v:.2f}" if v < 10 else f"{v:.1f}", na_rep="-"
     )
     same = [f"{c}={frame[c].iloc[0]}" for c in IDENTITY if c not in shown and pd.notna(frame[c].iloc[0])]
-    reasons = frame.loc[frame["status"] != OK, ["reason"]].dropna()["reason"].unique()
-    return "\n".join([", ".join(same), text, *(f"  {reason}" for reason in reasons)])
+    said = [
+        *frame.loc[frame["status"] != OK, "reason"].dropna().unique(),
+        *frame["warnings"].dropna().unique(),
+    ]
+    return "\n".join([", ".join(same), text, *(f"  {words}" for words in said)])
 
 
 def summary(record: Mapping[str, Any]) -> str:
@@ -213,10 +356,9 @@ def progress(results: Path) -> str:
     A cell is expected to take as long as those before it, and a network as long as those that this sweep
     has trained; of the first ones to be trained nothing is known.
     """
-    manifest = results / "cells.json"
-    start = manifest.stat().st_mtime
-    store = store_of(results)
-    entries = json.loads(manifest.read_text())["cells"]
+    start = (results / "cells.json").stat().st_mtime
+    sweep = Sweep.read(results)
+    store, entries = sweep.store, sweep.cells
     paths = [store.record_path(entry["key"]) for entry in entries]
     written = [path.stat().st_mtime for path in paths if path.exists()]
     left = len(paths) - len(written)
@@ -241,10 +383,8 @@ def progress(results: Path) -> str:
 
 def _fitting(checkpoint: Path) -> tuple[float, float]:
     """When the fitting of a network began and ended."""
-    with safe_open(checkpoint, "pt") as file:
-        seconds = float(file.metadata()["seconds"])
     end = checkpoint.stat().st_mtime
-    return end - seconds, end
+    return end - float(records.about_tensors(checkpoint).get("seconds", 0)), end
 
 
 def _covered(spans: Sequence[tuple[float, float]]) -> float:
@@ -256,6 +396,7 @@ def _covered(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring; exit status 0 if the sweep is whole, else 1."""
     parser = argparse.ArgumentParser(
@@ -264,8 +405,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
     folders = parser.parse_args().results
     for folder in folders:
-        if not (folder / "cells.json").exists():
-            parser.error(f"{folder}: no sweep was started there (it has no cells.json)")
+        if not any(row["status"] != MISSING for row in Sweep.read(folder).rows()):
+            # a copy of a sweep beside another store would lose its table
+            raise ConfigError(f"{folder}: its store has none of its records; nothing was written")
     raise SystemExit(0 if all([write(folder) for folder in folders]) else 1)
 
 

@@ -7,32 +7,29 @@ it walks through; Hydra, sweeps and tables are not known here.
 import dataclasses
 import hashlib
 import math
+import os
 import platform
-import random
 import time
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from foolbox.models import PyTorchModel
 from torch import nn
-from tqdm import tqdm
 
+from bench import attacking, datasets, evaluation, fingerprint, probe, records, schemes, training
 from bench import config as settings
-from bench import datasets, evaluation, fingerprint, records, schemes, training
-from bench.config import Config, ConfigError, NotApplicable
+from bench.axes import IDENTITY
+from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader
 from bench.datasets import Dataset
-from bench.records import Store
+from bench.measure import intervals
+from bench.records import Store, Unreadable
 
-IDENTITY = ("dataset", "model", "scheme", "attack", "criterion", "train_rate", "test_rate", "seed")
-"""What names a cell to a person."""
-
-NO_RESULT = ("data_dir", "output_dir", "name", "transfer", "trusted_modules")
-"""Settings that can't change a result, and so are not part of a key."""
+SAID = (ConfigError, Unreadable, attacking.AttackError, evaluation.NotFinite, training.TrainingError)
+"""Errors whose words say all there is to say; of others their type is said too."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +42,27 @@ class Cell:
         training: How its network is trained.
         rates: Operation and rate at test time, by site.
         attack: The attack, made.
-        device: Where it runs.
+        read: Hashes of the code and the files that its network and its scheme are made of.
         key: Its name in the store: a hash of everything that can change its result.
     """
 
     config: Config
     dataset: Dataset
     training: training.Plan
-    rates: Mapping[str, tuple[schemes.Operation, float]]
+    rates: probe.Rates
     attack: Any
-    device: torch.device
+    read: Mapping[str, str]
     key: str
 
     @property
     def store(self) -> Store:
         """Where its results are kept."""
         return store(self.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs; in no key, so that a machine without a GPU can plan for one that has it."""
+        return device(self.config)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Restored:
 
     config: Config
     model: nn.Module
-    rates: Mapping[str, tuple[schemes.Operation, float]]
+    rates: probe.Rates
     device: torch.device
 
 
@@ -90,15 +92,27 @@ def names(config: Mapping[str, Any]) -> dict[str, Any]:
     return {n: config[n]["name"] if isinstance(config[n], Mapping) else config[n] for n in IDENTITY}
 
 
+def device(config: Config) -> torch.device:
+    """The device that a configuration asks for, of the machine that this is.
+
+    Raises:
+        ConfigError: where there is no such device.
+    """
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: there is no GPU here; allowed: auto, cpu")
+    return torch.device(config.device)
+
+
 def prepare(config: Config) -> Cell:
-    """Checks a cell's settings and its data, without training or attacking anything.
+    """Checks a cell's settings, its data, its network and its scheme, without training or attacking anything.
 
     Raises:
         NotApplicable: for an attack that can't serve the criterion, or a rate with no site to set.
         ConfigError: for a setting that can't be used, or data that is missing or damaged.
     """
     trusted = config.trusted_modules
-    device = _device(config.device)
     data = dataset(config)
     network = settings.find("model", config.model._target_, trusted)
     settings.check_options("model", network, config.model.options, given=("shape", "classes"))
@@ -119,99 +133,175 @@ def prepare(config: Config) -> Cell:
             f"criterion.k: expected less than the {data.classes} classes, got {config.criterion.k}"
         )
 
-    plan = _plan(config, data, network, operation, device)
-    try:
-        with torch.device("meta"):
-            plan.build()
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model.options: {config.model.name}: {error}") from None
+    plan = _plan(config, data, network, operation)
     rates = {
         site: (operation, rate if config.test_rate is None else config.test_rate)
         for site, rate in config.scheme.sites.items()
     }
+    _probe(config, data, plan, rates)
     attack = settings.make("attack", config.attack._target_, config.attack.options, trusted)
-    _check_criterion(config, attack)
+    attacking.check(attack, config.attack, config.criterion, data.shape)
 
-    decides = dataclasses.asdict(config)
-    for name in NO_RESULT:
-        del decides[name]
+    operated = settings.find("scheme.operation", config.scheme.operation._target_, trusted)
+    attacked = settings.find("attack", config.attack._target_, trusted)
+    decides = settings.decides(config)
+    # the rest of it is in the data's fingerprint
+    decides["dataset"] = config.dataset.name
+    decides["model"]["options"] = settings.files(network, config.model.options)
+    decides["scheme"]["operation"]["options"] = settings.files(operated, config.scheme.operation.options)
+    # and what is left of the way of training is in the checkpoint's key
+    del decides["scheme"]["training"]["options"]
+    decides["attack"]["options"] = settings.files(attacked, config.attack.options)
     key = fingerprint.digest(
         {
             "config": decides,
             "checkpoint": plan.key,
             "data": data.fingerprint,
-            "device": device.type,
             "versions": fingerprint.versions(),
-            "code": fingerprint.code(prepare, operation.__class__, attack.__class__),
+            "code": fingerprint.code(prepare, operated, type(operation), attacked, type(attack)),
         }
     )[:16]
-    return Cell(config, data, plan, rates, attack, device, key)
+    return Cell(config, data, plan, rates, attack, read(config), key)
+
+
+def entry(config: Config, key: str, checkpoint: str | None) -> dict[str, Any]:
+    """What a sweep's manifest says of a cell: its key, what decides its result, and its network."""
+    return {"key": key, "config": settings.decides(config), "checkpoint": checkpoint}
+
+
+def read(config: Config) -> dict[str, str]:
+    """Hashes of what a network and its scheme are made of, to be compared before a record is looked at again.
+
+    Returns:
+        ``code``, and ``files``: the content of those that the options of either name.
+
+    Raises:
+        ConfigError: as ``config.find``.
+    """
+    network = settings.find("model", config.model._target_, config.trusted_modules)
+    named = config.scheme.operation
+    operation = settings.find("scheme.operation", named._target_, config.trusted_modules)
+    return {
+        "code": fingerprint.code(schemes, network, operation),
+        "files": fingerprint.digest(
+            [settings.files(network, config.model.options), settings.files(operation, named.options)]
+        ),
+    }
 
 
 def run(cell: Cell) -> dict[str, Any]:
     """The cell's record: from the store, or computed now and kept.
 
-    An error on the way becomes a record with status ``failed``, which is computed again next time.
+    An error on the way becomes a record with status ``failed``, which is computed again next time. A
+    damaged record, or damaged samples, are said, set aside and computed again.
 
     Returns:
-        The record, as JSON-able values.
+        The record, as JSON-able values; with status ``failed`` if it can't be kept, and then it isn't.
     """
-    with cell.store.lock(cell.key):
-        record = cell.store.done(cell.key)
+    try:
+        record = _done(cell)
         if record is not None:
             return record
-        start = time.perf_counter()
-        samples = None
-        try:
-            measured, samples = _walk(cell)
-            record = {**_header(cell.config, records.OK, cell.key), **measured}
-        except Exception as error:
-            record = {
-                **_header(cell.config, records.FAILED, cell.key),
-                "reason": " ".join(f"{type(error).__name__}: {error}".split()),
-                "traceback": traceback.format_exc(),
-            }
-        record["seconds"] = {"total": time.perf_counter() - start, **record.get("seconds", {})}
-        cell.store.write(cell.key, record, samples)
-    return record
+        with cell.store.lock(cell.key):
+            # another process may have been faster
+            return _done(cell) or _compute(cell)
+    except (Unreadable, OSError) as error:
+        return {
+            **_header(cell.config, records.FAILED, cell.key),
+            "reason": f"can't be kept ({_reason(error)})",
+        }
+
+
+def _compute(cell: Cell) -> dict[str, Any]:
+    start = time.perf_counter()
+    samples = None
+    header = {"read": dict(cell.read)}
+    try:
+        measured, samples = _walk(cell)
+        record = {**_header(cell.config, records.OK, cell.key), **header, **measured}
+        warn(record["warnings"])
+    except Exception as error:
+        record = {
+            **_header(cell.config, records.FAILED, cell.key),
+            **header,
+            "reason": _reason(error),
+            "traceback": traceback.format_exc(),
+        }
+    record["seconds"] = {"total": time.perf_counter() - start, **record.get("seconds", {})}
+    cell.store.write(cell.key, record, samples)
+    return cell.store.read(cell.key) or record
+
+
+def _done(cell: Cell) -> dict[str, Any] | None:
+    try:
+        return cell.store.done(cell.key)
+    except Unreadable as error:
+        records.set_aside(error)
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    words = " ".join(str(error).split())
+    return words if isinstance(error, SAID) else f"{type(error).__name__}: {words}"
+
+
+_warned: set[str] = set()
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """Logs what has not been said in this process yet."""
+    for words in warnings:
+        if words not in _warned:
+            _warned.add(words)
+            records.log.warning("%s", words)
 
 
 def not_applicable(config: Config, reason: str) -> dict[str, Any]:
-    """The record of a cell that can't be, kept like any other so that its hole in a table is explained."""
-    key = fingerprint.digest({"not applicable": dataclasses.asdict(config)})[:16]
+    """The record of a cell that can't be, kept like any other so that its hole in a table is explained.
+
+    Raises:
+        OSError: if it can't be kept.
+    """
+    decides = settings.decides(config)
+    key = fingerprint.digest({"not applicable": decides, "reason": reason, "format": records.FORMAT})[:16]
     record = {**_header(config, records.NOT_APPLICABLE, key), "reason": reason}
+    try:
+        if store(config).read(key) is not None:
+            return record
+    except Unreadable as error:
+        records.set_aside(error)
     store(config).write(key, record, None)
     return record
 
 
 def _header(config: Config, status: str, key: str) -> dict[str, Any]:
+    decides = settings.decides(config)
     return {
         "key": key,
         "status": status,
-        "cell": names(dataclasses.asdict(config)),
-        "config": dataclasses.asdict(config),
+        "cell": names(decides),
+        "config": decides,
         "versions": {**fingerprint.versions(), "python": platform.python_version()},
         "git_revision": records.git_revision(),
     }
 
 
 def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    config, data, device = cell.config, cell.dataset, cell.device
+    config, data, where = cell.config, cell.dataset, cell.device
     torch.set_num_threads(config.threads)
     network = _trained(cell)
     model = network.model
-    everything = torch.from_numpy(data.x_test).to(device)
-    truth = torch.from_numpy(data.y_test).to(device)
+    everything = torch.from_numpy(data.x_test).to(where)
+    truth = torch.from_numpy(data.y_test).to(where)
 
     # without a scheme: which images are worth attacking
-    right = _clean(cell, network, {}, everything, truth)
-    chosen = np.flatnonzero(right)
+    bare = _clean(cell, network, {}, everything, truth)
+    training.check_learnt(bare.right, data.y_test)
+    chosen = np.flatnonzero(bare.right)
     if config.count == "images":
         chosen = chosen[: config.samples]
-    if not len(chosen):
-        raise RuntimeError("the network gets no test image right")
     random_scheme = schemes.is_random(cell.rates)
-    right_with_scheme = _clean(cell, network, cell.rates, everything, truth)
+    behind = _clean(cell, network, cell.rates, everything, truth)
 
     if config.criterion.targets == "all":
         goals, repeats = evaluation.all_targets(data.y_test[chosen], data.classes), data.classes - 1
@@ -219,22 +309,44 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     else:
         target_seed = fingerprint.derive_seed(config.seed, "targets")
         goals, repeats = evaluation.random_targets(data.y_test, data.classes, target_seed)[chosen], 1
-    images, labels, targets = everything[chosen], truth[chosen], torch.from_numpy(goals).to(device)
-    attacked = _attack(cell, model, images, labels, targets)
+    images, labels, targets = everything[chosen], truth[chosen], torch.from_numpy(goals).to(where)
+
+    def goal(rows: slice) -> Any:
+        kind, k = config.criterion.kind, config.criterion.k
+        return evaluation.criterion(kind, labels[rows].clone(), targets[rows].clone(), k)
+
+    schemes.install(model, cell.rates, _generator(cell, "attack"))
+    try:
+        attacked = attacking.attack(
+            cell.attack,
+            config.attack,
+            goal,
+            model,
+            images,
+            seed=fingerprint.derive_seed(config.seed, "attack"),
+            batch_size=config.batch_size,
+            successes=config.samples if config.count == "successes" else None,
+        )
+    except attacking.AttackError:
+        # it may have changed the network, which later cells share
+        _cached_networks.clear()
+        raise
     count = len(attacked.images)
     chosen, images, labels, targets = chosen[:count], images[:count], labels[:count], targets[:count]
 
     draws = config.evaluation.draws if random_scheme else 1
     schemes.install(model, cell.rates, _generator(cell, "evaluation"))
-    goal = evaluation.criterion(config.criterion.kind, labels, targets, config.criterion.k)
-    fresh = evaluation.fresh_draws(model, attacked.images, goal, labels, draws, config.batch_size)
+    fresh = evaluation.fresh_draws(
+        model, attacked.images, goal(slice(count)), labels, draws, config.batch_size
+    )
     schemes.install(model, {}, _generator(cell, "none"))
 
     originals, perturbed = images.cpu().numpy(), attacked.images.cpu().numpy()
     claimed = attacked.claimed
     moved = {name: values[claimed] for name, values in evaluation.distances(originals, perturbed).items()}
     measured = {
-        "device": _device_name(device),
+        "device": _device_name(where),
+        "device_kind": where.type,
         "seeds": {
             name: fingerprint.derive_seed(config.seed, name)
             for name in ("targets", "attack", "clean", "evaluation")
@@ -249,24 +361,24 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "indices": chosen.tolist(),
             "sha256": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in originals],
         },
-        "samples": {
-            "file": str(cell.store.samples_path(cell.key).relative_to(cell.store.folder)),
-            "sha256": hashlib.sha256(perturbed.tobytes()).hexdigest(),
-        },
+        "samples": {"sha256": hashlib.sha256(perturbed.tobytes()).hexdigest()},
         "metrics": {
-            "clean_accuracy_no_scheme": evaluation.estimate(right.astype(float))._asdict(),
-            "clean_accuracy": evaluation.estimate(right_with_scheme.astype(float))._asdict(),
-            "claimed_success": evaluation.estimate(claimed.astype(float), chosen)._asdict(),
-            "fresh_success": evaluation.estimate(fresh.success, chosen)._asdict(),
-            "fresh_accuracy": evaluation.estimate(fresh.accuracy, chosen)._asdict(),
+            "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
+            "clean_accuracy": intervals.estimate(behind.right.astype(float))._asdict(),
+            "claimed_success": intervals.estimate(claimed.astype(float), chosen)._asdict(),
+            "fresh_success": intervals.estimate(fresh.success, chosen)._asdict(),
+            "fresh_accuracy": intervals.estimate(fresh.accuracy, chosen)._asdict(),
             "fresh_draws": draws,
             "given_up": attacked.given_up,
+            "too_far": attacked.too_far,
+            "without_start": attacked.without_start,
+            "zero_gradient": attacked.zero_gradient,
             "distance": {
                 # of a single success there is no interval
                 name: {
                     **{
                         k: m
-                        for k, m in evaluation.mean_interval(v, chosen[claimed])._asdict().items()
+                        for k, m in intervals.mean_interval(v, chosen[claimed])._asdict().items()
                         if math.isfinite(m)
                     },
                     "median": float(np.median(v)),
@@ -277,8 +389,13 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "forward_passes_per_image": attacked.passes.forward / attacked.tried,
             "backward_passes_per_image": attacked.passes.backward / attacked.tried,
         },
+        "warnings": [
+            *(_PROBABILITIES.format(config.model.name) for _ in range(bare.probabilities)),
+            *attacked.warnings(config.attack.name),
+            *_disagreeing(config.attack.name, claimed, fresh.success, random_scheme),
+        ],
         "seconds": {"attack": attacked.seconds, "training": network.seconds},
-    }
+    }  # fmt: skip
     samples = {
         "perturbed": perturbed,
         "indices": chosen.astype(np.int64),
@@ -291,16 +408,35 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return measured, samples
 
 
-_cached_clean: dict[str, np.ndarray] = {}
+_PROBABILITIES = (
+    "outputs of {} look like probabilities (each row is at least 0 and sums to 1), where attacks expect "
+    "logits: leave out its softmax"
+)
+
+
+def _disagreeing(name: str, claimed: np.ndarray, success: np.ndarray, random_scheme: bool) -> list[str]:
+    """Where nothing is random, a claim and an evaluation must agree."""
+    beyond = int((claimed & (success < 1)).sum())
+    if random_scheme or not beyond:
+        return []
+    return [
+        f"attack {name}: claims {beyond} of {len(claimed)} images on which the criterion doesn't hold in "
+        "another pass, although nothing is random"
+    ]
+
+
+@dataclass(frozen=True)
+class _Clean:
+    right: np.ndarray
+    probabilities: bool
+
+
+_cached_clean: dict[str, _Clean] = {}
 
 
 def _clean(
-    cell: Cell,
-    network: training.Trained,
-    rates: Mapping[str, tuple[schemes.Operation, float]],
-    images: torch.Tensor,
-    labels: torch.Tensor,
-) -> np.ndarray:
+    cell: Cell, network: training.Trained, rates: probe.Rates, images: torch.Tensor, labels: torch.Tensor
+) -> _Clean:
     """Which test images are given their label in one pass; looked at once a process, whatever the attack."""
     config = cell.config
     decides = {
@@ -308,134 +444,24 @@ def _clean(
         "data": cell.dataset.fingerprint,
         "rates": {site: rate for site, (_, rate) in rates.items()},
         "operation": dataclasses.asdict(config.scheme.operation),
+        "read": dict(cell.read),
         "seed": config.seed,
         "how": [config.batch_size, config.threads, cell.device.type],
     }
     name = fingerprint.digest(decides)
     if name not in _cached_clean:
+        few = images[: probe.IMAGES]
+        probe.network(network.model, config.model.name, few, cell.dataset.classes)
+        probe.scheme(network.model, config.scheme.name, rates, few)
         schemes.install(network.model, rates, _generator(cell, "clean"))
-        expected = schemes.is_random(rates)
-        evaluation.check_randomness(network.model, images[:100], expected, config.scheme.name)
-        _cached_clean[name] = evaluation.correct(network.model, images, labels, config.batch_size)
+        outputs = evaluation.logits(network.model, images, config.batch_size)
+        right = (outputs.argmax(-1) == labels).cpu().numpy()
+        _cached_clean[name] = _Clean(right, evaluation.look_like_probabilities(outputs))
     return _cached_clean[name]
 
 
-@dataclass(frozen=True)
-class _Attacked:
-    images: torch.Tensor
-    claimed: np.ndarray
-    tried: int
-    given_up: int
-    passes: evaluation.Passes
-    seconds: float
-
-
-def _attack(
-    cell: Cell, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor
-) -> _Attacked:
-    config = cell.config
-    generator = _generator(cell, "attack")
-    schemes.install(model, cell.rates, generator)
-    # Foolbox's own attacks draw from the global generators
-    seed = fingerprint.derive_seed(config.seed, "attack")
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
-    victim = PyTorchModel(model, bounds=(0, 1), device=cell.device)
-    perturbed, claimed, given_up = [], [], []
-    start = time.perf_counter()
-    tried = succeeded = 0
-    bar = tqdm(
-        total=len(images) if config.count == "images" else config.samples,
-        desc=config.attack.name,
-        unit=config.count,
-        disable=None,
-        leave=False,
-    )
-    with evaluation.counted(model) as passes, bar:
-        while tried < len(images) and (config.count == "images" or succeeded < config.samples):
-            # few are tried too many, and the last ones are not tried one by one
-            wanted = len(images) if config.count == "images" else max(config.samples - succeeded, 50)
-            batch = slice(tried, tried + min(wanted, config.batch_size))
-            goal = evaluation.criterion(
-                config.criterion.kind, labels[batch], targets[batch], config.criterion.k
-            )
-            _, clipped, success = cell.attack(victim, images[batch], goal, epsilons=config.attack.epsilon)
-            if clipped.shape != images[batch].shape:
-                raise RuntimeError(f"attack {config.attack.name} returned shape {tuple(clipped.shape)}")
-            # Foolbox's C&W and EAD hand back an image of zeros for a row that they fail on, and sometimes
-            # call it a success; an attack that diverged hands back NaN. Neither is an adversarial sample.
-            flat = clipped.detach().flatten(1)
-            blank = (flat == 0).all(1) & (images[batch].flatten(1) != 0).any(1)
-            given_up.append(blank | ~flat.isfinite().all(1))
-            perturbed.append(torch.where(given_up[-1].view(-1, 1, 1, 1), images[batch], clipped.detach()))
-            claimed.append(success & ~given_up[-1])
-            tried += len(flat)
-            succeeded += int(claimed[-1].sum())
-            bar.update((tried if config.count == "images" else min(succeeded, config.samples)) - bar.n)
-    seconds = time.perf_counter() - start
-    result, success = torch.cat(perturbed), torch.cat(claimed)
-    if config.count == "successes" and succeeded > config.samples:
-        enough = int(torch.nonzero(success)[config.samples - 1]) + 1
-        result, success = result[:enough], success[:enough]
-    if result.min() < 0 or result.max() > 1:
-        raise RuntimeError(
-            f"attack {config.attack.name} left the bounds [0, 1]: "
-            f"{result.min().item()} to {result.max().item()}"
-        )
-    return _Attacked(
-        images=result,
-        claimed=success.cpu().numpy(),
-        tried=tried,
-        given_up=int(torch.cat(given_up)[: len(result)].sum()),
-        passes=passes,
-        seconds=seconds,
-    )
-
-
-class _Reached(Exception):
-    """The attack let the criterion in."""
-
-
-def _check_criterion(config: Config, attack: Any) -> None:
-    """Lets the attack see the criterion and refuse it, without a pass through any network."""
-    kind = config.criterion.kind
-    if config.attack.criteria is not None and kind not in config.attack.criteria:
-        raise NotApplicable(
-            f"criterion: attack {config.attack.name} can't serve {kind}; "
-            f"allowed: {', '.join(config.attack.criteria)}"
-        )
-
-    class Door(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raise _Reached
-
-    zero = torch.zeros(1, dtype=torch.int64)
-    goal = evaluation.criterion(kind, zero, zero, config.criterion.k)
-    try:
-        victim = PyTorchModel(Door().eval(), bounds=(0, 1), device="cpu")
-        attack(victim, torch.zeros(1, 1, 8, 8), goal, epsilons=config.attack.epsilon)
-    except _Reached:
-        pass
-    except (TypeError, ValueError, NotImplementedError) as error:
-        words = " ".join(str(error).split())
-        if "criterion" in words:
-            raise NotApplicable(
-                f"criterion: attack {config.attack.name} can't serve {kind} ({words})"
-            ) from None
-        raise ConfigError(f"attack: {config.attack.name} refuses its settings ({words})") from None
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: there is no GPU here; allowed: auto, cpu")
-    return torch.device(name)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+def _device_name(where: torch.device) -> str:
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else f"cpu ({platform.machine()})"
 
 
 def _generator(cell: Cell, purpose: str) -> torch.Generator:
@@ -455,37 +481,45 @@ def _train_sites(config: Config) -> Collection[str]:
     return config.scheme.sites if config.scheme.train_sites is None else config.scheme.train_sites
 
 
-def _plan(
-    config: Config, data: Dataset, network: Any, operation: schemes.Operation, device: torch.device
-) -> training.Plan:
+def _plan(config: Config, data: Dataset, network: Any, operation: schemes.Operation) -> training.Plan:
     rates: dict[str, tuple[schemes.Operation, float]] = {
         site: (schemes.Dropout(), rate) for site, rate in config.model.train_rates.items() if rate > 0
     }
-    described: dict[str, Any] = {
-        site: [settings.OperationConfig(), rate] for site, (_, rate) in rates.items()
-    }
+    named = {site: settings.OperationConfig() for site in rates}
     if config.train_rate is not None:
         own = config.scheme.train_sites is None
         for site in _train_sites(config):
             rates[site] = (operation if own else schemes.Dropout(), config.train_rate)
-            described[site] = [
-                config.scheme.operation if own else settings.OperationConfig(),
-                config.train_rate,
-            ]
-    named = config.scheme.training
-    way = settings.make("scheme.training", named._target_, named.options, config.trusted_modules)
+            named[site] = config.scheme.operation if own else settings.OperationConfig()
+
+    def described(key: str, one: Any) -> list[Any]:
+        return [
+            one._target_,
+            settings.files(settings.find(key, one._target_, config.trusted_modules), one.options),
+        ]
+
+    way = settings.make(
+        "scheme.training",
+        config.scheme.training._target_,
+        config.scheme.training.options,
+        config.trusted_modules,
+    )
     how = dataclasses.asdict(config.training)
+    acting = {site: (operation, rate) for site, (operation, rate) in rates.items() if rate > 0}
     decides = {
         **how,
-        "way": dataclasses.asdict(named),
-        "model": [config.model._target_, config.model.options],
-        "rates": {s: [dataclasses.asdict(o), rate] for s, (o, rate) in described.items() if rate > 0},
+        "way": described("scheme.training", config.scheme.training),
+        "model": described("model", config.model),
+        "rates": {s: [*described("scheme.operation", named[s]), rate] for s, (_, rate) in acting.items()},
         "data": data.fingerprint,
-        "device": device.type,
         "threads": config.threads,
         "versions": fingerprint.versions(),
         "code": fingerprint.code(
-            training, network, type(way), *(type(o) for o, rate in rates.values() if rate > 0)
+            training,
+            network,
+            type(way),
+            settings.find("scheme.training", config.scheme.training._target_, config.trusted_modules),
+            *(type(o) for o, _ in acting.values()),
         ),
     }
     return training.Plan(
@@ -497,32 +531,97 @@ def _plan(
     )
 
 
-def restore(record: Mapping[str, Any], where: Store) -> Restored:
+_probed: set[str] = set()
+
+
+def _probe(config: Config, data: Dataset, plan: training.Plan, rates: probe.Rates) -> None:
+    """Tries an untrained network, and the scheme in it, once a process."""
+    strengths = {site: rate for site, (_, rate) in rates.items()}
+    tried = fingerprint.digest(
+        [plan.key, strengths, config.scheme.name, dataclasses.asdict(config.scheme.operation)]
+    )
+    if tried in _probed:
+        return
+    images = torch.from_numpy(np.concatenate([data.x_test[: probe.IMAGES], data.x_train[: probe.IMAGES]]))
+    images = images[: probe.IMAGES]
+    model = probe.build(lambda: training.untrained(plan, data.shape), config.model.name, images, data.classes)
+    probe.scheme(model, config.scheme.name, rates, images)
+    _probed.add(tried)
+
+
+def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) -> Restored:
     """The network and the scheme that a record speaks of, from its checkpoint; nothing is trained.
 
     Args:
         record: A record with status ``ok``.
         where: The store that it came from.
+        reader: Whose code may run.
 
     Raises:
-        ConfigError, OmegaConfBaseException: if its settings are not of this version.
-        CheckpointError: if its checkpoint is missing, damaged or another.
+        ConfigError: if its settings are not of this version, or its network or scheme is not what it was
+            made with: other code, other files, other versions.
+        Unreadable: if its checkpoint is missing, damaged or another.
     """
-    config = settings.typed(record["config"])
-    device = _device(config.device)
+    config = check_alike(record, reader)
+    here = device(config)
     network = settings.find("model", config.model._target_, config.trusted_modules)
     operation = _operation(config)
-    trained = training.load(
-        where.checkpoints / f"{record['checkpoint']['key']}.safetensors",
-        lambda: network(tuple(record["data"]["shape"]), record["data"]["classes"], **config.model.options),
-        device,
-    )
+    path = where.checkpoints / f"{record['checkpoint']['key']}.safetensors"
+    shape, classes = tuple(record["data"]["shape"]), record["data"]["classes"]
+    trained = training.load(path, lambda: network(shape, classes, **config.model.options), here)
     if trained.sha256 != record["checkpoint"]["sha256"]:
-        raise training.CheckpointError(
-            f"{trained.key}: not the weights that record {record['key']} was made with"
-        )
+        raise Unreadable(path, f"not the weights that record {record['key']} was made with")
     rates = {site: (operation, rate) for site, rate in record["test_rates"].items()}
-    return Restored(config, trained.model, rates, device)
+    return Restored(config, trained.model, rates, here)
+
+
+def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
+    """Compares what a record's network and scheme were made of with what would be made now.
+
+    Args:
+        record: A record with status ``ok``.
+        reader: Whose code may run.
+
+    Returns:
+        The record's settings.
+
+    Raises:
+        ConfigError: if its settings are not of this version, or its network or scheme is not what it was
+            made with: other code, other files, other versions.
+    """
+    config = reader.config(record["config"])
+    changed = [name for name, hashed in read(config).items() if record["read"][name] != hashed]
+    if changed:
+        raise ConfigError(
+            f"the {' and the '.join(changed)} of its network or scheme changed since record {record['key']}; "
+            "run the sweep again"
+        )
+    then = record["versions"]
+    other = [f"{n} {then.get(n)}, not {v}" for n, v in fingerprint.versions().items() if then.get(n) != v]
+    if other:
+        raise ConfigError(f"record {record['key']} was made with {'; '.join(other)}; run the sweep again")
+    return config
+
+
+def heal(cell: Cell, error: Unreadable) -> dict[str, Any]:
+    """The cell's record, after a file that it needs was found to be damaged: that one is computed again.
+
+    Args:
+        cell: The cell.
+        error: What was said of its samples or its checkpoint.
+
+    Returns:
+        As ``run``; computed again with it, if a network that was trained again has other weights.
+    """
+    if os.path.lexists(error.path):
+        records.set_aside(error)
+    network = training.trained(cell.training, cell.dataset, cell.store.checkpoints, cell.device)
+    record = _done(cell)
+    if record is not None and record["checkpoint"]["sha256"] != network.sha256:
+        records.set_aside(
+            Unreadable(cell.store.record_path(cell.key), "of other weights than its network has now")
+        )
+    return run(cell)
 
 
 _cached_networks: dict[tuple[str, str], training.Trained] = {}
@@ -542,7 +641,11 @@ _cached_datasets: dict[str, Dataset] = {}
 
 
 def dataset(config: Config) -> Dataset:
-    """A dataset is loaded once a process, however many cells need it."""
+    """A dataset is loaded once a process, however many cells need it.
+
+    Raises:
+        ConfigError: for data that is missing, damaged, or can't be used.
+    """
     name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir])
     if name not in _cached_datasets:
         loader = settings.find("dataset", config.dataset._target_, config.trusted_modules)

@@ -4,9 +4,13 @@ Here belongs what a key may hold and the one line said when it holds something e
 settings make happen does not.
 """
 
+import argparse
+import dataclasses
 import difflib
 import importlib
 import inspect
+import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +19,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.errors import CompactHydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bench import fingerprint
 
 KINDS = ("untargeted", "targeted", "topk")
 
@@ -78,7 +85,8 @@ class SchemeConfig:
     """
 
     name: str = ""
-    sites: dict[str, float] = field(default_factory=dict)
+    # to be given, as {} where nothing is random: an empty file would be no defence under a defence's name
+    sites: dict[str, float] = MISSING
     operation: OperationConfig = field(default_factory=OperationConfig)
     train_sites: list[str] | None = None
     training: WayConfig = field(default_factory=WayConfig)
@@ -193,6 +201,8 @@ class Config:
 
     def check(self) -> None:
         """Raises ConfigError for the first value that is out of its range."""
+        for key, value in dataclasses.asdict(self).items():
+            check_finite(key, value)
         for part in (self.model, self.scheme, self.attack, self.criterion, self.training, self.evaluation):
             part.check()
         check_rate("train_rate", self.train_rate)
@@ -204,15 +214,33 @@ class Config:
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("threads", self.threads, 1)
         check_choice("device", self.device, ("auto", "cpu", "cuda"))
-        if not self.name or Path(self.name).is_absolute() or ".." in Path(self.name).parts:
+        parts = Path(self.name).parts
+        if not parts or Path(self.name).is_absolute() or ".." in parts:
             raise ConfigError(f"name: expected a folder's name inside output_dir, got {self.name!r}")
-        if Path(self.name).parts[0] == "store":
+        if parts[0] == "store":
             raise ConfigError("name: 'store' is where records and checkpoints are; choose another")
 
 
 def register() -> None:
-    """Makes the schema known to Hydra, as the first entry of the defaults list."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
+    schema = OmegaConf.structured(Config)
+    _open(schema)
+    ConfigStore.instance().store(name="schema", node=schema)
+    OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
+
+
+def _open(node: DictConfig) -> None:
+    """Lets options, sites and rates have entries that no file names, which Hydra else asks a ``+`` for.
+
+    A typo is still found: what takes the options is asked which ones they are, and the model for its sites.
+    """
+    for key in node:
+        part = node._get_node(key)
+        if isinstance(part, DictConfig):
+            if dataclasses.is_dataclass(OmegaConf.get_type(part)):
+                _open(part)
+            else:
+                OmegaConf.set_struct(part, False)
 
 
 def typed(values: Mapping[str, Any] | DictConfig) -> Config:
@@ -220,12 +248,96 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
 
     Raises:
         OmegaConfBaseException: for an unknown key, or a value of the wrong type.
-        ConfigError: for a value that is out of its range.
+        ConfigError: for a value that is out of its range, or that has to be given and isn't.
     """
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), values))
+    merged = OmegaConf.merge(OmegaConf.structured(Config), values)
+    for key in sorted(OmegaConf.missing_keys(merged)):
+        empty = "; sites: {} is a scheme without any" if key == "scheme.sites" else ""
+        raise ConfigError(f"{key}: has to be given, and isn't{empty}")
+    config = OmegaConf.to_object(merged)
     assert isinstance(config, Config)
     config.check()
+    for key in ("data_dir", "output_dir"):
+        setattr(config, key, os.path.expanduser(getattr(config, key)))
     return config
+
+
+NO_RESULT = ("device", "data_dir", "output_dir", "name", "transfer", "trusted_modules")
+"""Settings that can't change a result, or don't on purpose: they are in no key, no record and no manifest."""
+
+
+def decides(config: Config) -> dict[str, Any]:
+    """The settings that decide a result, as JSON-able values."""
+    return {key: value for key, value in dataclasses.asdict(config).items() if key not in NO_RESULT}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads records: what a record can't say by itself, since it must not decide what code runs.
+
+    Attributes:
+        trusted: Top-level packages that its ``_target_`` may name.
+        data_dir: Where data is; None: the environment variable ``BENCH_DATA_DIR``, or ``data``.
+    """
+
+    trusted: tuple[str, ...] = ("bench", "foolbox")
+    data_dir: str | None = None
+
+    def config(self, values: Mapping[str, Any]) -> Config:
+        """The settings of a record.
+
+        Args:
+            values: Its ``config``.
+
+        Raises:
+            ConfigError: if they are not of this version.
+        """
+        rest = {
+            "device": "auto",
+            "data_dir": self.data_dir or os.environ.get("BENCH_DATA_DIR", "data"),
+            "output_dir": "outputs",
+            "name": "sweep",
+            "transfer": True,
+            "trusted_modules": list(self.trusted),
+        }
+        try:
+            return typed({**values, **rest})
+        except OmegaConfBaseException as error:
+            words = " ".join(str(error).split())
+            raise ConfigError(f"its settings are of another version ({words})") from None
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Gives a command the options that ``of`` reads."""
+        parser.add_argument("--data-dir", help="where data is (default: BENCH_DATA_DIR, or data)")
+        parser.add_argument(
+            "--trust",
+            action="append",
+            default=[],
+            metavar="PACKAGE",
+            help="a package of yours whose networks and operations may run; may be given again",
+        )
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> "Reader":
+        """The reader that a command's options name."""
+        return cls((*cls.trusted, *given.trust), given.data_dir)
+
+
+STRANGER = Reader()
+"""Somebody who trusts nothing but this project and Foolbox."""
+
+
+def check_finite(key: str, value: Any) -> None:
+    """Raises ConfigError for a number, at any depth of ``value``, that is infinite or not a number."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            check_finite(f"{key}.{name}", part)
+    elif isinstance(value, list | tuple):
+        for place, part in enumerate(value):
+            check_finite(f"{key}.{place}", part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key}: expected a finite number, got {value}")
 
 
 def check_rate(key: str, rate: float | None) -> None:
@@ -252,25 +364,77 @@ def check_sites(key: str, sites: Iterable[str], known: Sequence[str], model: str
     """Raises ConfigError for a site that the model doesn't have."""
     for site in sites:
         if site not in known:
-            raise ConfigError(f"{key}.{site}: {model} has no such site; allowed: {', '.join(known)}")
+            allowed = ", ".join(known) or "none, the class lists no sites"
+            raise ConfigError(f"{key}.{site}: {model} has no such site; allowed: {allowed}")
+
+
+ROOMS = {
+    "dataset": ("bench.datasets",),
+    "model": ("bench.models",),
+    "scheme.operation": ("bench.schemes", "bench.defences"),
+    "scheme.training": ("bench.training", "bench.defences"),
+    "attack": ("bench.attacks",),
+}
+"""Where this project's own are, by the key that names them."""
 
 
 def find(key: str, target: str, trusted: Sequence[str]) -> Any:
-    """The object that a ``_target_`` names.
+    """The class or function that a ``_target_`` names.
+
+    An attack is a subclass of Foolbox's ``Attack``, or is defined in a trusted package. Anything else is
+    defined in the trusted package that names it: what a module has merely imported is not its own, and
+    Foolbox is trusted for attacks alone. This project's own come from the room of their kind.
+
+    Args:
+        key: The settings' section, one of ``ROOMS``.
+        target: A dotted name.
+        trusted: Top-level packages that may be named.
 
     Raises:
-        ConfigError: if its top-level module is not among ``trusted``, or it can't be imported.
+        ConfigError: if it may not be named, or can't be imported.
     """
     module, _, name = target.rpartition(".")
-    if module.partition(".")[0] not in trusted:
+    package = module.partition(".")[0]
+    if package not in trusted:
         raise ConfigError(
             f"{key}._target_: {target} is outside trusted_modules ({', '.join(trusted)}); "
             f"add yours: trusted_modules=[{','.join(trusted)},...]"
         )
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{key}._target_: can't import {target} ({error})") from None
+        found = getattr(importlib.import_module(module), name)
+    # a module of the user's can raise anything at all, a SyntaxError to begin with
+    except Exception as error:
+        raise ConfigError(
+            f"{key}._target_: can't import {target} ({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from None
+    refused = _refused(key, found, package, trusted)
+    if refused:
+        raise ConfigError(f"{key}._target_: {target} {refused}")
+    return found
+
+
+def _refused(key: str, found: Any, package: str, trusted: Sequence[str]) -> str:
+    """Why something may not be named by a key; empty where it may."""
+    if not callable(found):
+        return "is not a class or a function"
+    if key == "attack" and isinstance(found, type):
+        # not above: settings are checked without attacks too
+        from foolbox.attacks.base import Attack
+
+        if issubclass(found, Attack):
+            return ""
+    if package == "foolbox":
+        return "is not one of Foolbox's attacks, for which alone foolbox is trusted"
+    home = getattr(found, "__module__", None) or ""
+    if package == "bench":
+        rooms = ROOMS[key]
+        if not any(home == room or home.startswith(f"{room}.") for room in rooms):
+            return f"is not defined in {' or '.join(rooms)}"
+        return ""
+    of = home.partition(".")[0]
+    if of != package and not (key == "attack" and of in trusted and of not in ("bench", "foolbox")):
+        return f"is defined in {home or 'no module'}, outside the package that names it ({package})"
+    return ""
 
 
 def make(key: str, target: str, options: Mapping[str, Any], trusted: Sequence[str]) -> Any:
@@ -282,14 +446,35 @@ def make(key: str, target: str, options: Mapping[str, Any], trusted: Sequence[st
     found = find(key, target, trusted)
     check_options(key, found, options)
     try:
-        return found(**options)
+        made = found(**options)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}.options: {error}") from None
+        raise ConfigError(f"{key}.options: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(f"{key}: {target} can't be made ({type(error).__name__}: {words})") from None
+    if not callable(made):
+        raise ConfigError(f"{key}._target_: {target} gives {type(made).__name__}, which can't be called")
+    return made
+
+
+def files(found: Any, options: Mapping[str, Any]) -> Any:
+    """What options say, and defaults that name a file, with the content of every file that they name."""
+    try:
+        parameters = list(inspect.signature(found).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    defaults = {p.name: p.default for p in parameters if isinstance(p.default, str)}
+    read = {n: v for n, v in defaults.items() if fingerprint.with_contents(v) != v}
+    return fingerprint.with_contents({**read, **options})
 
 
 def check_options(key: str, function: Any, options: Mapping[str, Any], given: Sequence[str] = ()) -> None:
     """Raises ConfigError for an option that ``function`` doesn't take, or that it is ``given`` anyway."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        # some that are written in C don't say what they take
+        return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     allowed = [p.name for p in parameters if p.name not in given]

@@ -1,10 +1,9 @@
-"""What is measured of a network and of adversarial images: accuracy, success, distances, intervals, passes.
+"""What is measured of a network and of adversarial images: accuracy, success, distances, passes.
 
-Here belong measurements, each on draws of its own. Running an attack, and what is done with the
-figures, does not.
+Here belong measurements, each on draws of its own. Running an attack, intervals, and what is done with
+the figures, does not.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,75 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from foolbox.criteria import Criterion, Misclassification, TargetedMisclassification
-from scipy import stats
 from torch import Tensor, nn
 
 from bench.attacks.criteria import TopKMisclassification
-
-
-class Estimate(NamedTuple):
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def estimate(shares: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """The mean share, with a 95 % interval for images and draws like these.
-
-    Wilson's score interval for the effective number of images: draws of one image are alike, and so
-    are attacks on it at several targets, so that the spread is taken between images, and an image
-    counts for more than one only where its draws differ among themselves. For shares of 0 and 1
-    alone, each of its own image, it is Wilson's for a proportion.
-
-    Args:
-        shares: For each attacked image the share of its draws, in [0, 1], shape (rows,).
-        groups: Which image each row is of, shape (rows,); None: each is another.
-
-    Returns:
-        The estimate; NaN throughout for no images.
-
-    Source: Wilson (1927); Korn and Graubard (1998) for the effective sample size.
-    """
-    if not len(shares):
-        return Estimate(math.nan, math.nan, math.nan)
-    mean = float(np.mean(shares))
-    n, variance = _spread(shares, groups)
-    # a spread of 0 between images says little when the shares are neither 0 nor 1
-    effective = max(n, mean * (1 - mean) / variance) if variance > 0 else n
-    z = stats.norm.ppf(0.975)
-    centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
-    half = z / (1 + z**2 / effective) * math.sqrt(mean * (1 - mean) / effective + z**2 / (4 * effective**2))
-    # at 0 and 1 the bound is exact, but not in floating point
-    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
-
-
-def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """The mean of any figure, with Student's 95 % interval between images; NaN where there is none.
-
-    Args:
-        values: Shape (rows,).
-        groups: Which image each row is of, shape (rows,); None: each is another.
-    """
-    mean = float(np.mean(values)) if len(values) else math.nan
-    n, variance = _spread(values, groups)
-    half = float(stats.t.ppf(0.975, n - 1) * math.sqrt(variance)) if n > 1 else math.nan
-    return Estimate(mean, mean - half, mean + half)
-
-
-def _spread(values: np.ndarray, groups: np.ndarray | None) -> tuple[int, float]:
-    """How many images there are, and the variance of the mean, rows of one image being alike.
-
-    Source: Cochran (1977), section 9A, clusters of unequal sizes; with one row an image it is the
-    variance over n.
-    """
-    of = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)[1]
-    n = int(of.max(initial=-1)) + 1
-    if n < 2:
-        return n, 0.0
-    residuals = np.bincount(of, values - np.mean(values))
-    return n, float(n / (n - 1) * (residuals**2).sum() / len(values) ** 2)
+from bench.measure import intervals
 
 
 def criterion(kind: str, labels: Tensor, targets: Tensor, k: int | None) -> Criterion:
@@ -115,8 +49,33 @@ def all_targets(labels: np.ndarray, classes: int) -> np.ndarray:
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """The network's outputs, shape (images, classes), one pass of each image."""
-    return torch.cat([model(batch) for batch in images.split(batch_size)])
+    """The network's outputs, shape (images, classes), one pass of each image.
+
+    Raises:
+        NotFinite: for outputs that are not numbers, whose largest would be a class all the same.
+    """
+    outputs = torch.cat([model(batch) for batch in images.split(batch_size)])
+    check_finite(outputs)
+    return outputs
+
+
+class NotFinite(RuntimeError):
+    """Outputs of a network that are NaN or infinite: it says nothing of these images."""
+
+
+def check_finite(outputs: Tensor) -> None:
+    """Raises NotFinite, saying for which images, unless all logits, shape (images, classes), are numbers."""
+    bad = torch.nonzero(~outputs.isfinite().all(-1)).flatten()
+    if len(bad):
+        raise NotFinite(
+            f"logits that are not finite numbers, for {len(bad)} of {len(outputs)} images in one pass, "
+            f"first for image {int(bad[0])}: {[round(v, 3) for v in outputs[bad[0]].tolist()]}"
+        )
+
+
+def look_like_probabilities(outputs: Tensor) -> bool:
+    """Whether every row is at least 0 and sums to 1, as a softmax at the end makes them."""
+    return bool((outputs >= 0).all() and ((outputs.sum(-1) - 1).abs() < 1e-4).all())
 
 
 def correct(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> np.ndarray:
@@ -158,16 +117,20 @@ class Recognition(NamedTuple):
         single_draw: On the first draw alone.
     """
 
-    accuracy: Estimate
+    accuracy: intervals.Estimate
     single_draw: float
 
 
 def recognise(
     model: nn.Module, images: Tensor, labels: Tensor, draws: int, batch_size: int, groups: np.ndarray
 ) -> Recognition:
-    """Passes every image ``draws`` times, and counts its true label; ``groups`` as for ``estimate``."""
+    """Passes every image ``draws`` times, and counts its true label.
+
+    Args:
+        groups: As for ``intervals.estimate``.
+    """
     right = np.stack([correct(model, images, labels, batch_size) for _ in range(draws)])
-    return Recognition(estimate(right.mean(0), groups), float(right[0].mean()))
+    return Recognition(intervals.estimate(right.mean(0), groups), float(right[0].mean()))
 
 
 def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:
@@ -189,35 +152,37 @@ def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndar
     }
 
 
-def check_randomness(model: nn.Module, images: Tensor, expected: bool, scheme: str) -> None:
-    """Passes the same images twice.
-
-    Raises:
-        RuntimeError: if the outputs differ although no draw is expected, or are equal although one is.
-    """
-    with torch.no_grad():
-        differ = not torch.equal(model(images), model(images))
-    if differ != expected:
-        raise RuntimeError(
-            f"scheme {scheme}: two passes over the same images "
-            + ("differ although no site is random" if differ else "are equal although a site is random")
-        )
-
-
 @dataclass
 class Passes:
-    """How many images went through a network, forward and backward."""
+    """How many images went through a network, forward and backward.
+
+    Attributes:
+        forward, backward: One for every image of a batch.
+        first: For each image that the first gradient reached, whether it was zero everywhere, shape
+            (rows,); None before there was one.
+    """
 
     forward: int = 0
     backward: int = 0
+    first: np.ndarray | None = None
 
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[Passes]:
-    """Counts the passes that a network makes inside the block, one for every image of a batch."""
+    """Counts the passes that a network makes inside the block, and looks at the first gradient."""
     passes = Passes()
 
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if passes.first is None and inputs[0].requires_grad:
+            inputs[0].register_hook(look)
+
+    def look(gradient: Tensor) -> None:
+        if passes.first is None:
+            flat = gradient.detach().flatten(1)
+            # what isn't a number is no direction either
+            passes.first = ~((flat != 0) & flat.isfinite()).any(1).cpu().numpy()
+
+    def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         passes.forward += len(output)
         if output.requires_grad:
             output.register_hook(backward)
@@ -225,8 +190,9 @@ def counted(model: nn.Module) -> Iterator[Passes]:
     def backward(gradient: Tensor) -> None:
         passes.backward += len(gradient)
 
-    handle = model.register_forward_hook(hook)
+    handles = [model.register_forward_pre_hook(enter), model.register_forward_hook(leave)]
     try:
         yield passes
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

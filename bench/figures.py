@@ -4,20 +4,20 @@ Here belongs all drawing, and nothing else does: figures are made from tables an
 network. The one module that imports seaborn.
 """
 
+import contextlib
+import hashlib
 import re
-from collections.abc import Hashable, Mapping, Sequence
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from bench.records import NOT_APPLICABLE, OK
 
@@ -68,8 +68,8 @@ def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
         named = [c for c in fixed if c in swept or c in ("dataset", "model", "criterion")]
         for values, group in frame.groupby(fixed, sort=False, dropna=False):
             chosen = dict(zip(fixed, values, strict=True))
-            words = [_slug(chosen[c] if c in NAMES else f"{c}={chosen[c]}") for c in named]
-            path = folder / f"heatmap_{rows}_{columns}_{'_'.join(words)}.png"
+            words = [chosen[c] if c in NAMES else f"{c}={chosen[c]}" for c in named]
+            path = _file(folder, f"heatmap_{rows}_{columns}", words)
             title = ", ".join(f"{c.replace('_', ' ')} {chosen[c]}" for c in named)
             _draw(group, rows, columns, title, path)
             paths.append(path)
@@ -88,7 +88,8 @@ def curves(frame: pd.DataFrame, path: Path, title: str) -> None:
     """
     trained = sorted(frame["train_rate"].dropna().unique())
     colours = sns.color_palette("viridis", max(len(trained), 1))
-    figure, axes = plt.subplots(1, len(CURVES), figsize=(4.2 * len(CURVES), 3.6), layout="constrained")
+    figure = _figure((4.2 * len(CURVES), 3.6))
+    axes = figure.subplots(1, len(CURVES))
     for axis, (column, name) in zip(axes, CURVES, strict=True):
         for rate, colour in zip(trained, colours, strict=True):
             line = frame[frame["train_rate"] == rate].sort_values("test_rate")
@@ -99,9 +100,8 @@ def curves(frame: pd.DataFrame, path: Path, title: str) -> None:
         axis.set(xlabel="test rate", title=name)
         axis.title.set_fontsize(10)
     axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    figure.suptitle(_plain(title), fontsize=11)
+    _save(figure, path)
 
 
 def transfer(
@@ -120,17 +120,15 @@ def transfer(
     paths = []
     for name, pairs, square in groups:
         shown = {k: v for k, v in name.items() if k in varying or k in ("dataset", "attack", "criterion")}
-        words = [_slug(v if k in NAMES else f"{k}={v}") for k, v in shown.items()]
-        path = folder / f"transfer_{'_'.join(words)}.png"
+        words = [v if k in NAMES else f"{k}={v}" for k, v in shown.items()]
+        path = _file(folder, "transfer", words)
         size = 1.1 * len(square) + 1
-        figure, axis = plt.subplots(figsize=(size + 1, 0.75 * size), layout="constrained")
+        figure = _figure((size + 1, 0.75 * size))
+        axis = figure.subplots()
         _recognition(axis, pairs, square)
-        axis.set_title(
-            ", ".join(f"{k} {v}" for k, v in shown.items()) + "\naccuracy on adversarial samples, %",
-            fontsize=10,
-        )
-        figure.savefig(path, dpi=130)
-        plt.close(figure)
+        named = _plain(", ".join(f"{k} {v}" for k, v in shown.items()))
+        axis.set_title(f"{named}\naccuracy on adversarial samples, %", fontsize=10)
+        _save(figure, path)
         paths.append(path)
     return paths
 
@@ -145,7 +143,7 @@ def _recognition(axis: Axes, pairs: pd.DataFrame, square: pd.DataFrame) -> None:
         if np.isfinite(row.get("accuracy_pct", np.nan)):
             words[i, j] += f"\n{row['accuracy_pct_low']:.0f} to {row['accuracy_pct_high']:.0f}"
         else:
-            words[i, j] = str(row["reason"]).split(":")[1].strip()
+            words[i, j] = _hole_of(str(row["reason"]))
     words[-1, -1] = ""
     _cells(axis, values, words, order, order, "mako_r", 100.0)
     axis.axhline(len(order) - 1, color="white", linewidth=4)
@@ -183,7 +181,8 @@ def pair(
     low, high = (b.reindex(index=down, columns=across).to_numpy(float) for b in bounds)
     top = max((np.nanmax(a) for a in arrays.values() if np.isfinite(a).any()), default=1.0)
     size = (2 * (1.0 * len(across) + 1.6), 0.62 * len(down) + 1.8)
-    figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+    figure = _figure(size)
+    axes = figure.subplots(1, 2)
     for axis, (name, values) in zip(axes, arrays.items(), strict=True):
         words = np.full(values.shape, "", dtype=object)
         for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
@@ -194,9 +193,8 @@ def pair(
         axis.set_title(name, fontsize=10)
         axis.set_xlabel(columns.replace("_", " "))
         axis.set_ylabel(rows.replace("_", " "))
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    figure.suptitle(_plain(title), fontsize=11)
+    _save(figure, path)
 
 
 def samples(grid: Mapping[str, Any], targeted: bool, path: Path) -> None:
@@ -210,20 +208,20 @@ def samples(grid: Mapping[str, Any], targeted: bool, path: Path) -> None:
     rows = {"original": grid["originals"], **grid["rows"]}
     count = len(grid["labels"])
     size = (0.95 * count + 1.4, 0.95 * len(rows) + 0.6)
-    figure, axes = plt.subplots(len(rows), count, figsize=size, squeeze=False, layout="constrained")
+    figure = _figure(size)
+    axes = figure.subplots(len(rows), count, squeeze=False)
     for (name, images), line in zip(rows.items(), axes, strict=True):
         for image, axis in zip(images, line, strict=True):
             # channels last, and none of a single one
             axis.imshow(np.moveaxis(image, 0, -1).squeeze(), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        line[0].set_ylabel(_plain(name), rotation=0, ha="right", va="center", fontsize=9)
     for axis, label in zip(axes[0], grid["labels"], strict=True):
         axis.set_title(f"true {label}", fontsize=9)
     if targeted:
         for axis, target in zip(axes[-1], grid["targets"], strict=True):
             axis.set_xlabel(f"target {target}", fontsize=9)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    _save(figure, path)
 
 
 def gradient_densities(points: pd.DataFrame, path: Path) -> None:
@@ -240,13 +238,16 @@ def gradient_densities(points: pd.DataFrame, path: Path) -> None:
     across = max(group["defence"].nunique() for _, group in rows)
     size = (2.5 * across + 0.6, 2.4 * len(rows))
     # a title of its own for each row, since each is another image
-    whole = plt.figure(figsize=size, layout="constrained")
+    whole = _figure(size)
     parts = whole.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (network, group) in zip(parts, rows, strict=True):
         axes = part.subplots(1, across, sharex=True, squeeze=False)[0]
-        part.suptitle(str(network), fontsize=10)
+        part.suptitle(_plain(network), fontsize=10)
         part.supxlabel("gradient of f, logits a unit pixel", fontsize=8)
-        colours = dict(zip(group["pixel"].unique(), sns.color_palette("deep", 20), strict=False))
+        pixels = group["pixel"].unique()
+        # ten that are easily told apart, where they do
+        palette = sns.color_palette("deep" if len(pixels) <= 10 else "husl", len(pixels))
+        colours = dict(zip(pixels, palette, strict=True))
         for axis in axes[group["defence"].nunique() :]:
             axis.set_visible(False)
         for axis, (defence, panel) in zip(axes, group.groupby("defence", sort=False), strict=False):
@@ -260,10 +261,9 @@ def gradient_densities(points: pd.DataFrame, path: Path) -> None:
                 x = np.linspace(mean - 4 * spread, mean + 4 * spread, 200)
                 y = np.exp(-0.5 * ((x - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
                 axis.plot(x, y, color=colours[pixel], linewidth=1.2)
-            axis.set_title(str(defence), fontsize=9)
+            axis.set_title(_plain(defence), fontsize=9)
             axis.tick_params(labelsize=7)
-    whole.savefig(path, dpi=130)
-    plt.close(whole)
+    _save(whole, path)
 
 
 def gradient_measures(frame: pd.DataFrame, path: Path) -> None:
@@ -281,7 +281,8 @@ def gradient_measures(frame: pd.DataFrame, path: Path) -> None:
     named = [c for c in (*NAMES, "train_rate") if len(frame[c].unique()) > 1] or ["scheme"]
     series = list(frame.groupby(named, sort=False, dropna=False))
     colours = sns.color_palette("husl", len(series))
-    figure, axes = plt.subplots(1, len(panels), figsize=(13.5, 4), sharey=True, layout="constrained")
+    figure = _figure((13.5, 4))
+    axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (column, name) in zip(axes, panels.items(), strict=True):
         for (values, group), colour in zip(series, colours, strict=True):
             bars = {}
@@ -291,7 +292,7 @@ def gradient_measures(frame: pd.DataFrame, path: Path) -> None:
             label = ", ".join(
                 str(v) if c in NAMES else f"train {v:g}" for c, v in zip(named, values, strict=True)
             )
-            style = {"fmt": "o", "markersize": 4, "color": colour, "elinewidth": 0.6, "label": label}
+            style = {"fmt": "o", "markersize": 4, "color": colour, "elinewidth": 0.6, "label": _plain(label)}
             axis.errorbar(group[column], group["fresh_success_pct"], **bars, **style)
         positive = frame.loc[(frame[column] > 0) & np.isfinite(frame[column]), column]
         if column != "cosine" and len(positive):
@@ -300,8 +301,7 @@ def gradient_measures(frame: pd.DataFrame, path: Path) -> None:
         axis.set_xlabel(name)
     axes[0].set_ylabel(PANELS[0][1])
     axes[-1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    _save(figure, path)
 
 
 def games(answers: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], folder: Path) -> list[Path]:
@@ -314,12 +314,14 @@ def games(answers: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], folder: Pat
     Returns:
         The pictures' paths.
     """
+    if not answers:
+        return []
     own = [str(c) for c in answers[0][1].columns[: answers[0][1].columns.get_loc("attacker")]]
     named = [c for c in own if c in NAMES or len({str(e[c]) for e, _ in answers}) > 1]
     paths = []
     for equilibrium, pairs in answers:
-        words = [_slug(equilibrium[c] if c in NAMES else f"{c}={equilibrium[c]}") for c in named]
-        path = folder / f"game_{'_'.join(words)}.png"
+        words = [equilibrium[c] if c in NAMES else f"{c}={equilibrium[c]}" for c in named]
+        path = _file(folder, "game", words)
         attackers, defenders = (
             pairs.drop_duplicates(side).to_dict("records") for side in ("attacker", "defender")
         )
@@ -334,18 +336,18 @@ def games(answers: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], folder: Pat
         ]
         across = [f"{a['attacker']}\nplayed {100 * a['attacker_share']:.0f} %" for a in attackers]
         size = (1.3 * len(across) + 3.4, 0.72 * len(down) + 1.8)
-        figure, axis = plt.subplots(figsize=size, layout="constrained")
+        figure = _figure(size)
+        axis = figure.subplots()
         _cells(axis, values, text, down, across, "rocket_r", 100.0)
         axis.set_xlabel("attacker")
         axis.set_ylabel("defender")
         axis.set_title(
-            ", ".join(f"{c.replace('_', ' ')} {equilibrium[c]}" for c in named)
+            _plain(", ".join(f"{c.replace('_', ' ')} {equilibrium[c]}" for c in named))
             + f"\nattack success on fresh draws, %; value {equilibrium['value_pct']:.1f}"
             f" ({equilibrium['value_pct_low']:.1f} to {equilibrium['value_pct_high']:.1f})",
             fontsize=10,
         )
-        figure.savefig(path, dpi=130)
-        plt.close(figure)
+        _save(figure, path)
         paths.append(path)
     return paths
 
@@ -353,16 +355,16 @@ def games(answers: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], folder: Pat
 def _draw(group: pd.DataFrame, rows: str, columns: str, title: str, path: Path) -> None:
     down, across = _ordered(group[rows], rows), _ordered(group[columns], columns)
     width, height = 1.15 * len(across) + 1.6, 0.75 * len(down) + 1.6
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(len(PANELS) * width, height), layout="constrained")
+    figure = _figure((len(PANELS) * width, height))
+    axes = figure.subplots(1, len(PANELS))
     for axis, (column, name, colours, top) in zip(axes, PANELS, strict=True):
         _panel(axis, group, (rows, down), (columns, across), column, colours, top)
         axis.set_title(name, fontsize=10)
     count = group.loc[group["status"] == OK, "images"]
     images = f", {int(count.max())} images" if len(count) else ""
     seeds = group["seed"].nunique()
-    figure.suptitle(title + images + (f", mean of {seeds} seeds" if seeds > 1 else ""), fontsize=11)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    figure.suptitle(_plain(title) + images + (f", mean of {seeds} seeds" if seeds > 1 else ""), fontsize=11)
+    _save(figure, path)
 
 
 def _panel(
@@ -405,25 +407,27 @@ def _cells(
 ) -> None:
     """A heatmap with words in its cells; a cell without a value is grey, its words too."""
     empty = np.isnan(values)
+    written = np.vectorize(_plain, otypes=[object])(words)
     largest = 1.0 if empty.all() else np.nanmax(values)
-    sns.heatmap(
-        values,
-        mask=empty,
-        vmin=bottom,
-        vmax=top or largest,
-        cmap=colours,
-        ax=axis,
-        linewidths=1,
-        annot=np.where(empty, "", words),
-        fmt="",
-        annot_kws={"fontsize": 8},
-        cbar=False,
-        xticklabels=[str(c) for c in across],
-        yticklabels=[str(r) for r in down],
-    )
+    with _no_warnings():
+        sns.heatmap(
+            values,
+            mask=empty,
+            vmin=bottom,
+            vmax=top or largest,
+            cmap=colours,
+            ax=axis,
+            linewidths=1,
+            annot=np.where(empty, "", written),
+            fmt="",
+            annot_kws={"fontsize": 8},
+            cbar=False,
+            xticklabels=[_plain(c) for c in across],
+            yticklabels=[_plain(r) for r in down],
+        )
     axis.set_facecolor("0.93")
     for i, j in zip(*np.nonzero(empty), strict=True):
-        axis.text(j + 0.5, i + 0.5, words[i, j], ha="center", va="center", fontsize=8, color="0.4")
+        axis.text(j + 0.5, i + 0.5, written[i, j], ha="center", va="center", fontsize=8, color="0.4")
     axis.tick_params(axis="both", rotation=0)
 
 
@@ -442,5 +446,53 @@ def _ordered(values: pd.Series, name: str) -> list[Any]:
     return found
 
 
+def _hole_of(reason: str) -> str:
+    """The status in a reason of cross recognition's, as ``samples: failed: it broke``."""
+    whose, _, why = reason.partition(":")
+    return (why or whose).split(":")[0].strip()
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    """An empty picture; the backend that a notebook has chosen stays its own."""
+    figure = Figure(figsize=size, layout="constrained")
+    # seaborn draws on it, to see whether its labels overlap
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with _no_warnings():
+        figure.savefig(path, dpi=130)
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """A letter that the font lacks is a box, a name too long for its place is cut: no more to be said."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph |constrained_layout not applied|Tight layout not applied")
+        yield
+
+
+def _plain(text: object) -> str:
+    """Names as they are: between two ``$`` matplotlib would see a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def _file(folder: Path, kind: str, words: Sequence[object]) -> Path:
+    """A picture's path, another one for other words, that any file system can hold."""
+    name = "_".join([kind, *(_slug(word) for word in words)])
+    if len(name) > 200:
+        name = f"{name[:190]}-{_hash(name)}"
+    return folder / f"{name}.png"
+
+
 def _slug(value: object) -> str:
-    return re.sub(r"[^A-Za-z0-9.=-]+", "-", str(value)).strip("-").lower()
+    """A name as a part of a file's; what other names could be changed into as well ends in a hash of it."""
+    slug = re.sub(r"[^A-Za-z0-9.=-]+", "-", str(value)).strip("-").lower()
+    if slug.replace("-", "_") == str(value):
+        return slug
+    return f"{slug}-{_hash(str(value))}".strip("-")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]

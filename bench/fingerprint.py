@@ -9,7 +9,8 @@ import hashlib
 import importlib.util
 import inspect
 import json
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,38 @@ def versions() -> dict[str, str]:
 def digest(value: Any) -> str:
     """SHA-256 of a JSON-able value, the same whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def with_contents(value: Any) -> Any:
+    """A JSON-able value in which each string that names an existing file or folder is its content's hash.
+
+    So that other weights under the same path are something else, and the same ones elsewhere are not.
+    """
+    if isinstance(value, Mapping):
+        return {key: with_contents(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_contents(one) for one in value]
+    if isinstance(value, str) and value:
+        path = Path(value).expanduser()
+        with contextlib.suppress(OSError, ValueError):
+            if path.is_file():
+                return {"content": _content(str(path), *_stamp(path))}
+            if path.is_dir():
+                files = sorted(p for p in path.rglob("*") if p.is_file())
+                return {"content": {str(p.relative_to(path)): _content(str(p), *_stamp(p)) for p in files}}
+    return value
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@cache
+def _content(path: str, *changed: int) -> str:
+    """SHA-256 of a file; read once, until it changes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def derive_seed(seed: int, purpose: str) -> int:
@@ -54,6 +87,11 @@ def code(*objects: Any) -> str:
         sources[name], imports = _read(spec.origin, Path(spec.origin).stat().st_mtime_ns, package)
         pending += [i for i in imports if i.partition(".")[0] == name.partition(".")[0]]
     return digest(sources)
+
+
+def source(function: Any) -> str:
+    """SHA-256 of what one function says, without its comments, docstrings and layout."""
+    return digest(_meaning(ast.parse(textwrap.dedent(inspect.getsource(function)))))
 
 
 @cache

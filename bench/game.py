@@ -19,8 +19,8 @@ as well leaves a mix nothing to gain: against that one the best pure defence is 
 minimax. So the equilibrium's value and the minimax are the answers to the two kinds of attacker.
 """
 
-import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
-from bench import aggregate, cell, transfer
+from bench import aggregate, axes, transfer
+from bench.command import Parser, fail, guarded
 from bench.config import ConfigError
 from bench.records import OK, write_text
-from bench.run import fail
 
 
 @dataclass(frozen=True)
@@ -144,20 +144,21 @@ def games(frame: pd.DataFrame, max_loss: float | None = None) -> list[Game]:
         ConfigError: if cells of one defence are of different networks, which sweeps with other settings
             of training can bring together.
     """
-    defence, rest = transfer.sides(frame)
-    attack = [c for c in rest if c == "attack" or c.startswith("attack.")]
-    own = [c for c in rest if c not in attack and c not in cell.NO_RESULT]
+    defence, rest = axes.split(transfer.named(frame))
+    attack = [c for c in rest if axes.side(c) == "attacker"]
+    own = [c for c in rest if c not in attack]
     # of several records of the same settings, the last one that was finished
     frame = frame.sort_values("status", key=lambda status: status == OK, kind="stable")
     frame = frame.drop_duplicates([*own, *attack, *defence], keep="last").sort_index()
-    for side, columns in (("attacker", attack), ("defender", defence)):
-        first = "attack" if side == "attacker" else "scheme"
-        varying = [c for c in columns if c != first and len(frame[c].unique()) > 1]
-        frame[side] = transfer.labels(frame, [first, *varying])
-    return [
-        _game(dict(zip(own, values, strict=True)), group, max_loss)
-        for values, group in frame.groupby(own, sort=False, dropna=False)
-    ]
+    found = []
+    for values, group in frame.groupby(own, sort=False, dropna=False):
+        group = group.copy()
+        for side, columns in (("attacker", attack), ("defender", defence)):
+            first = "attack" if side == "attacker" else "scheme"
+            varying = [c for c in columns if c != first and len(group[c].unique()) > 1]
+            group[side] = transfer.labels(group, [first, *varying])
+        found.append(_game(dict(zip(own, values, strict=True)), group, max_loss))
+    return found
 
 
 def _game(name: dict[str, Any], group: pd.DataFrame, max_loss: float | None) -> Game:
@@ -294,7 +295,9 @@ def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
     for old in (*paths, *folder.glob("game_*.png")):
         old.unlink(missing_ok=True)
     answers = []
-    for game in games(aggregate.table(*results), max_loss):
+    frame = aggregate.table(*results)
+    aggregate.say_missing(frame, *results)
+    for game in games(frame, max_loss):
         print(f"{game}: attack success on fresh draws, %")
         for strategy, reason in game.left_out.items():
             print(f"  left out: {strategy} {reason}")
@@ -311,9 +314,10 @@ def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
     return [*paths, *figures.games(answers, folder)]
 
 
+@guarded
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command of the module's docstring; exit status 1 if no game is left, 2 for a bad argument."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench.game", description="Best attack, best defence, and the equilibrium, of sweeps."
     )
     parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps; the first gets the files")
@@ -323,15 +327,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="points of accuracy that a defence has to cost less than (default: it may cost any)",
     )
     options = parser.parse_args(arguments)
-    for folder in options.results:
-        if not (folder / "cells.json").exists():
-            fail(f"{folder}: no sweep was started there (it has no cells.json)")
-    if options.max_loss is not None and not options.max_loss > 0:
+    if options.max_loss is not None and not 0 < options.max_loss < math.inf:
         fail(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-    try:
-        written = write(options.results, options.max_loss)
-    except ConfigError as error:
-        fail(str(error))
+    written = write(options.results, options.max_loss)
     if not written:
         fail("no game has an attack and a defence left", 1)
     print(*written, sep="\n")

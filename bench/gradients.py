@@ -11,9 +11,8 @@ the target there already.
 """
 
 import argparse
-import inspect
+import contextlib
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,15 @@ import numpy as np
 import pandas as pd
 import torch
 from foolbox.criteria import TargetedMisclassification
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import aggregate, cell, evaluation, fingerprint, records, schemes
-from bench import config as settings
+from bench import aggregate, cell, fingerprint, records, schemes
 from bench.attacks import criteria
-from bench.config import ConfigError
-from bench.evaluation import Estimate
-from bench.papers import published
-from bench.records import OK, Store
-from bench.training import CheckpointError
+from bench.command import guarded
+from bench.config import STRANGER, ConfigError, Reader
+from bench.measure import intervals, ranks
+from bench.records import OK, Store, Unreadable
 
 COLUMNS = {
     "checkpoint": "the network: store/checkpoints/<checkpoint>.safetensors",
@@ -108,24 +101,9 @@ def measure(drawn: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def ratio(noise: np.ndarray, signal: np.ndarray) -> Estimate:
-    """The mean of ``noise`` over that of ``signal``, with a 95 % interval between images.
-
-    A ratio of means, since single images' ratios have no mean where their signal comes near 0.
-
-    Returns:
-        The estimate; infinite, without an interval, where the mean of ``signal`` is not over 0.
-
-    Source: Cochran (1977), section 6.4, the linearised variance of a ratio.
-    """
-    below = signal.mean()
-    if below <= 0:
-        return Estimate(math.inf, math.nan, math.nan)
-    mean = noise.mean() / below
-    return evaluation.mean_interval(mean + (noise - mean * signal) / below)
-
-
-def table(folders: Sequence[Path], draws: int = 50, images: int = 20, seed: int = 0) -> pd.DataFrame:
+def table(
+    folders: Sequence[Path], draws: int = 50, images: int = 20, seed: int = 0, reader: Reader = STRANGER
+) -> pd.DataFrame:
     """One row a cell of the sweeps, in their order.
 
     Records that differ in nothing but the attack share their gradients, and what was drawn before is
@@ -136,21 +114,23 @@ def table(folders: Sequence[Path], draws: int = 50, images: int = 20, seed: int 
         draws: Gradients for each image, at least 2; the paper draws 50.
         images: How many of each record's images, at least 1.
         seed: Of the draws, and of the target of an image that was attacked at several.
+        reader: Whose code may run, and where data is.
 
     Returns:
         What names a cell, ``COLUMNS`` and the bounds, test accuracy and success of the attack as in
         ``results.csv``, and ``reason`` where there are no gradients.
     """
     rows = []
-    for row, measured in _measured(folders, draws, images, seed):
+    aggregate.say_missing(aggregate.table(*folders), *folders)
+    for row, measured in _measured(folders, draws, images, seed, reader):
         if isinstance(measured, str):
             row["reason"] = measured
         else:
             row["gradient_images"], row["gradient_draws"] = len(measured["variance"]), draws
             for name, value in (
-                ("variance", evaluation.mean_interval(measured["variance"])),
-                ("noise_to_signal", ratio(measured["variance"], measured["signal"])),
-                ("cosine", evaluation.mean_interval(measured["cosine"])),
+                ("variance", intervals.mean_interval(measured["variance"])),
+                ("noise_to_signal", intervals.ratio(measured["variance"], measured["signal"])),
+                ("cosine", intervals.mean_interval(measured["cosine"])),
             ):
                 # Student's interval doesn't know where a measure ends
                 low, high = np.clip([value.low, value.high], *MEASURES[name])
@@ -183,7 +163,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
         of = [one for _, one in group.groupby("scheme", sort=False)]
         for part in [group, *of] if len(of) > 1 else of:
             for name in MEASURES:
-                rho, count = published.rank_correlation(part[name], part["fresh_success_pct"])
+                rho, count = ranks.rank_correlation(part[name], part["fresh_success_pct"])
                 found = {"schemes": " ".join(part["scheme"].unique()), "measure": name, "spearman": rho}
                 if count >= 3:
                     rows.append({**dict(zip(shared, values, strict=True)), **found, "rows": count})
@@ -191,7 +171,12 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def points(
-    folders: Sequence[Path], draws: int = 50, images: int = 20, pixels: int = 5, seed: int = 0
+    folders: Sequence[Path],
+    draws: int = 50,
+    images: int = 20,
+    pixels: int = 5,
+    seed: int = 0,
+    reader: Reader = STRANGER,
 ) -> pd.DataFrame:
     """Every draw of some values' gradients at one image, as in "Defensive Dropout", Fig. 4.
 
@@ -200,14 +185,14 @@ def points(
     without a gradient no density can be seen.
 
     Args:
-        folders, draws, images, seed: As for ``table``.
+        folders, draws, images, seed, reader: As for ``table``.
         pixels: How many values: one channel of one pixel each, at least 1.
 
     Returns:
         Columns ``network``, ``defence``, ``pixel`` (channel, row and column), ``gradient``.
     """
     networks: dict[str, dict[str, np.ndarray]] = {}
-    for row, measured in _measured(folders, draws, images, seed):
+    for row, measured in _measured(folders, draws, images, seed, reader):
         if not isinstance(measured, str):
             trained = "" if pd.isna(row["train_rate"]) else f", train rate {row['train_rate']:g}"
             image = f"image {measured['indices'][0]}, target {measured['targets'][0]}"
@@ -230,7 +215,7 @@ def points(
 
 
 def _measured(
-    folders: Sequence[Path], draws: int, images: int, seed: int
+    folders: Sequence[Path], draws: int, images: int, seed: int, reader: Reader
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | str]]:
     """Each cell's name and outcomes, with what was measured of its gradients, or why nothing was."""
     frame = aggregate.table(*folders)
@@ -250,68 +235,61 @@ def _measured(
         if status != OK:
             yield row, f"{status}: {row['reason']}"
             continue
-        store, record = next((s, found) for s in stores if (found := s.read(row["key"])))
+        store, record = _found(stores, row["key"])
         try:
-            measured = _of_record(record, store, draws, images, seed)
-        except (HydraException, OmegaConfBaseException, CheckpointError, OSError, SafetensorError) as error:
+            measured = _of_record(record, store, draws, images, seed, reader)
+        except (ConfigError, Unreadable) as error:
             yield row, " ".join(str(error).split())
         else:
             yield {**row, "checkpoint": record["checkpoint"]["key"]}, measured
 
 
+def _found(stores: Sequence[Store], key: str) -> tuple[Store, Mapping[str, Any]]:
+    """The record of a key, which is in at least one of the stores, and the store."""
+    for store in stores:
+        with contextlib.suppress(Unreadable):
+            record = store.read(key)
+            if record is not None:
+                return store, record
+    raise KeyError(key)
+
+
 def _of_record(
-    record: Mapping[str, Any], store: Store, draws: int, images: int, seed: int
+    record: Mapping[str, Any], store: Store, draws: int, images: int, seed: int, reader: Reader
 ) -> dict[str, np.ndarray]:
     """What ``measure`` says of its first images, which these are, and the draws at the first of them."""
     samples = store.samples(record["key"])
     chosen = _rows(samples["indices"], images, seed)
     indices, targets = samples["indices"][chosen], samples["targets"][chosen]
-    config = settings.typed(record["config"])
-    trusted = config.trusted_modules
-    named = config.scheme.operation
+    config = cell.check_alike(record, reader)
     decides = {
         "checkpoint": record["checkpoint"],
         "rates": record["test_rates"],
-        "operation": [named._target_, named.options],
-        "model": [config.model._target_, config.model.options],
+        "read": record["read"],
         "data": record["data"]["fingerprint"],
         "rows": [indices.tolist(), targets.tolist()],
         "batch_size": config.batch_size,
+        "threads": config.threads,
         "draws": draws,
         "seed": seed,
-        "device": record["device"],
         "versions": fingerprint.versions(),
         # of this module, which imports everything, only what decides
-        "code": [
-            fingerprint.code(
-                schemes,
-                criteria,
-                settings.find("model", config.model._target_, trusted),
-                settings.find("scheme.operation", named._target_, trusted),
-            ),
-            inspect.getsource(draw),
-            inspect.getsource(measure),
-        ],
+        "code": [fingerprint.code(schemes, criteria), fingerprint.source(draw), fingerprint.source(measure)],
     }
-    path = store.folder / "gradients" / f"{fingerprint.digest(decides)[:16]}.safetensors"
-    if path.exists():
-        return load_file(path)
-    network = cell.restore(record, store)
-    data = cell.dataset(config)
-    if data.fingerprint != record["data"]["fingerprint"]:
-        raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
-    torch.set_num_threads(config.threads)
-    generator = torch.Generator(network.device).manual_seed(fingerprint.derive_seed(seed, "gradients"))
-    schemes.install(network.model, network.rates, generator)
-    inputs, goals = (torch.from_numpy(a).to(network.device) for a in (data.x_test[indices], targets))
-    drawn = draw(network.model, inputs, goals, draws, config.batch_size).numpy()
-    first = np.ascontiguousarray(drawn[:, 0])
-    measured = {**measure(drawn), "indices": indices, "targets": targets, "first": first}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(measured, temporary)
-    temporary.replace(path)
-    return measured
+
+    def drawn() -> dict[str, np.ndarray]:
+        network = cell.restore(record, store, reader)
+        data = cell.dataset(config)
+        if data.fingerprint != record["data"]["fingerprint"]:
+            raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
+        torch.set_num_threads(config.threads)
+        generator = torch.Generator(network.device).manual_seed(fingerprint.derive_seed(seed, "gradients"))
+        schemes.install(network.model, network.rates, generator)
+        inputs, goals = (torch.from_numpy(a).to(network.device) for a in (data.x_test[indices], targets))
+        found = draw(network.model, inputs, goals, draws, config.batch_size).numpy()
+        return {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
+
+    return store.remember("gradients", decides, drawn)
 
 
 def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:
@@ -339,11 +317,12 @@ def write(
     images: int = 20,
     pixels: int = 5,
     seed: int = 0,
+    reader: Reader = STRANGER,
 ) -> list[Path]:
     """Writes ``gradients.csv``, ``gradient_correlations.csv`` and the pictures, and prints both tables.
 
     Args:
-        folders, draws, images, pixels, seed: As for ``points``.
+        folders, draws, images, pixels, seed, reader: As for ``points``.
         into: The folder that they are written to.
 
     Returns:
@@ -351,7 +330,7 @@ def write(
     """
     from bench import figures
 
-    frame = table(folders, draws, images, seed)
+    frame = table(folders, draws, images, seed, reader)
     related = correlations(frame)
     print(terminal(frame))
     if len(related):
@@ -360,7 +339,7 @@ def write(
     paths = [into / "gradients.csv", into / "gradient_correlations.csv"]
     records.write_text(paths[0], frame.to_csv(index=False))
     records.write_text(paths[1], related.to_csv(index=False))
-    drawn = points(folders, draws, images, pixels, seed)
+    drawn = points(folders, draws, images, pixels, seed, reader)
     if len(drawn):
         paths += [into / "gradients.png", into / "gradient_variance.png"]
         figures.gradient_densities(drawn, paths[2])
@@ -368,6 +347,7 @@ def write(
     return paths
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(
@@ -382,16 +362,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20, help="of each record's images (20)")
     parser.add_argument("--pixels", type=int, default=5, help="of one image, for the densities (5)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    Reader.add_arguments(parser)
     given = parser.parse_args()
     for name, least in (("draws", 2), ("images", 1), ("pixels", 1)):
         if getattr(given, name) < least:
             parser.error(f"--{name}: expected at least {least}, got {getattr(given, name)}")
-    for folder in given.results:
-        if not (folder / "cells.json").exists():
-            parser.error(f"{folder}: no sweep was started there (it has no cells.json)")
     sweeps = [(given.results, given.folder)] if given.folder else [([f], f) for f in given.results]
     for folders, into in sweeps:
-        written = write(folders, into, given.draws, given.images, given.pixels, given.seed)
+        written = write(folders, into, given.draws, given.images, given.pixels, given.seed, Reader.of(given))
         print("\n".join(map(str, written)))
 
 

@@ -46,6 +46,9 @@ class TwoConv(nn.Module):
     Args:
         shape: (channels, height, width) of an image; height and width at least 4.
         classes: How many outputs.
+
+    Raises:
+        ValueError: for an image so small that nothing of it is left.
     """
 
     sites = ("input", "feature", "fc")
@@ -53,6 +56,8 @@ class TwoConv(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int):
         super().__init__()
         channels, height, width = shape
+        if min(height, width) < 4:
+            raise ValueError(f"images of {height}x{width} are too small; expected at least 4x4")
         self.layers = nn.Sequential(
             Site("input"),
             *(nn.Conv2d(channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), Site("feature")),

@@ -1,38 +1,46 @@
 """The command ``python -m bench.run``: Hydra composes a configuration, cells run, records are written.
 
 Here belongs what Hydra asks for, what is printed, and the exit status. What a cell is and does is in
-``cell``; tables and figures are made by ``aggregate``.
+``cell``; tables and figures are made by ``aggregate``; how any command ends is in ``command``.
 """
 
-import dataclasses
+import contextlib
 import os
+import re
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import hydra
+from filelock import FileLock
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from tqdm import tqdm
 
 from bench import config as settings
-from bench.config import Config, NotApplicable
-from bench.records import OK
+from bench.axes import GROUPS
+from bench.command import bear_output, fail, guarded, hold, lost_signal, one_line, stopped
+from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader
+from bench.records import OK, Store, Unreadable, log
 
-GROUPS = ("dataset", "model", "scheme", "attack", "criterion")
+if TYPE_CHECKING:
+    from bench.cell import Cell
 
 
 def conf_dir() -> str:
     """The folder of ``config.yaml``: inside the package where it was installed, beside it in a checkout."""
     here = Path(__file__).resolve().parent
-    return str(next(d for d in (here / "conf", here.parent / "conf") if (d / "config.yaml").exists()))
+    for folder in (here / "conf", here.parent / "conf"):
+        if (folder / "config.yaml").exists():
+            return str(folder)
+    fail(f"{here / 'conf'}: no config.yaml there, nor in {here.parent / 'conf'}; install bench again")
 
 
 def typed(composed: DictConfig) -> Config:
@@ -45,39 +53,35 @@ def typed(composed: DictConfig) -> Config:
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     with open_dict(own):
         for group in GROUPS:
+            if group not in chosen:
+                raise ConfigError(f"{group}: expected one choice")
             own[group].name = own[group].name or str(chosen[group])
     return settings.typed(own)
 
 
-def compose(overrides: Sequence[str]) -> Config:
+def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """The settings that the command would be given by these overrides, for a process that isn't the command.
+
+    Args:
+        overrides: As on the command line.
+        config_dir: What ``--config-dir`` names there: a folder whose files are choices too.
 
     Raises:
         As ``config.typed``, and HydraException for what can't be composed.
     """
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir: no folder {config_dir}")
+        overrides = [f"hydra.searchpath=['file://{config_dir.resolve()}']", *overrides]
+    overrides = [at_home(override) for override in overrides]
     with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        return typed(hydra.compose("config", overrides=list(overrides), return_hydra_config=True))
+        return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line that names the key and what is allowed."""
-    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
-        allowed = [option for option in error.options if option != "null"]
-        hint = f"; allowed: {', '.join(allowed)}" if allowed else ""
-        return f"{group}={choice}: no such choice{hint}"
-    # Hydra's outer error says that something can't be composed, OmegaConf's inner one which key and why
-    inner = error
-    while not isinstance(inner, OmegaConfBaseException) and (inner.__cause__ or inner.__context__):
-        inner = inner.__cause__ or inner.__context__ or inner
-    if isinstance(inner, OmegaConfBaseException) and inner.full_key:
-        if isinstance(inner, ConfigKeyError | ConfigAttributeError):
-            if dataclasses.is_dataclass(inner.object_type):
-                allowed = [f.name for f in dataclasses.fields(inner.object_type)]
-                return f"{inner.full_key}: no such key; allowed: {', '.join(allowed)}"
-            return f"{inner.full_key}: not set before; write +{inner.full_key}=... to add it"
-        return f"{inner.full_key}: {str(inner.msg).splitlines()[0]}"
-    return " ".join(str(error).split()).partition(" Config search path")[0]
+def at_home(override: str) -> str:
+    """A folder's override as bash hands it on: other shells leave the ``~``, which Hydra can't read."""
+    found = re.fullmatch(r"([+]*(?:output_dir|data_dir)=)(~.*)", override)
+    return found[1] + os.path.expanduser(found[2]) if found else override
 
 
 class SweepCallback(Callback):
@@ -85,28 +89,77 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Ends the process with status 2 if any job is bad, naming every bad one."""
-        from bench import aggregate, cell
+        try:
+            prepare_sweep(config)
+        except Exception as error:
+            lost_signal()
+            # Hydra would make it a warning, and go on
+            fail(one_line(error))
 
-        problems, cells = [], []
-        for overrides in expand(config):
+
+def prepare_sweep(config: DictConfig) -> None:
+    """Does what ``SweepCallback`` says.
+
+    Raises:
+        SystemExit: with status 2 for a bad job, or a folder that another sweep is writing to.
+    """
+    from bench import aggregate, cell
+
+    problems, jobs, cells = [], [], []
+    for overrides in expand(config):
+        try:
+            jobs.append((overrides, typed(loader().load_sweep_config(config, overrides))))
+        except Exception as error:
+            problems.append(one_line(error, overrides))
+    if not jobs and not problems:
+        fail("a sweep without a job: one of its settings has no value")
+    for key in ("output_dir", "name"):
+        if len(folders := {getattr(job, key): None for _, job in jobs}) > 1:
+            fail(f"{key}: a sweep has one folder, got {', '.join(folders)}; start one for each")
+    ready: dict[str, Cell] = {}
+    for overrides, job in jobs:
+        try:
             try:
-                composed = loader().load_sweep_config(config, overrides)
-                job = typed(composed)
-                try:
-                    ready = cell.prepare(job)
-                    key, network = ready.key, ready.training.key
-                except NotApplicable as reason:
-                    key, network = cell.not_applicable(job, str(reason))["key"], None
-                cells.append({"key": key, "config": dataclasses.asdict(job), "checkpoint": network})
-            except (HydraException, OmegaConfBaseException) as error:
-                problems.append(one_line(error))
-        if problems:
-            for problem in dict.fromkeys(problems):
-                print(f"error: {problem}", file=sys.stderr)
-            raise SystemExit(2)
-        results = Path(config.output_dir) / config.name
+                if runs_here(config):
+                    cell.device(job)
+                one = cell.prepare(job)
+                ready[one.key] = one
+                cells.append(cell.entry(job, one.key, one.training.key))
+            except NotApplicable as reason:
+                cells.append(cell.entry(job, cell.not_applicable(job, str(reason))["key"], None))
+        # foreign code may raise anything when it is imported or made
+        except (Exception, SystemExit) as error:
+            problems.append(one_line(error, overrides))
+    if problems:
+        for problem in dict.fromkeys(problems):
+            print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(2)
+    results = Path(job.output_dir) / job.name
+    Command.lock = hold(results)
+    open_store(cell.store(job))
+    try:
         aggregate.write_manifest(results, cell.store(job), cells)
-        Command.sweep, Command.transfer = results, config.transfer
+    except OSError as error:
+        fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
+    Command.sweep, Command.transfer, Command.cells = results, job.transfer, ready
+    Command.reader = Reader(tuple(job.trusted_modules), job.data_dir)
+
+
+def open_store(store: Store) -> None:
+    """Clears away what killed processes have left, and says once what an earlier version has kept there."""
+    with contextlib.suppress(OSError):
+        store.tidy()
+        earlier = store.earlier()
+        if earlier:
+            log.warning(
+                "%s: %d records of another version stay as they are; what is asked for is computed anew",
+                store.folder, earlier,
+            )  # fmt: skip
+
+
+def runs_here(config: DictConfig) -> bool:
+    """Whether a sweep's jobs run on this machine; another one may have another device."""
+    return not str(config.hydra.launcher._target_).endswith("SlurmLauncher")
 
 
 def loader() -> ConfigLoader:
@@ -135,25 +188,44 @@ def job(composed: DictConfig) -> None:
     """One cell. In a sweep it never raises, so that the others go on."""
     from bench import aggregate, cell
 
+    bear_output()
+    # a bar's lock between processes would be left behind by a worker that is killed
+    tqdm.set_lock(threading.RLock())
     hydra_config = HydraConfig.get()
-    if hydra_config.mode is not RunMode.MULTIRUN:
-        try:
-            ready = cell.prepare(typed(composed))
-        except (HydraException, OmegaConfBaseException) as error:
-            fail(one_line(error))
-        record = cell.run(ready)
-        print(aggregate.terminal(aggregate.frame_of([record])))
-        print(ready.store.record_path(record["key"]))
-        if record["status"] != OK:
-            fail(record["reason"], 1)
-        return
-    config = typed(composed)
+    # folders that are given relative are so to where the command was started, in every process
+    os.chdir(hydra_config.runtime.cwd)
+    sweeping = hydra_config.mode is RunMode.MULTIRUN
     try:
-        record = cell.run(cell.prepare(config))
-    except NotApplicable as reason:
-        record = cell.not_applicable(config, str(reason))
-    progress = aggregate.progress(Path(config.output_dir) / config.name)
-    print(f"[{hydra_config.job.num + 1}] {aggregate.summary(record)}; {progress}", flush=True)
+        config = typed(composed)
+        try:
+            if not sweeping:
+                cell.device(config)
+            ready = cell.prepare(config)
+            if not sweeping:
+                open_store(ready.store)
+            record = cell.run(ready)
+        except NotApplicable as reason:
+            if not sweeping:
+                raise
+            record = cell.not_applicable(config, str(reason))
+    except (Exception, SystemExit) as error:
+        lost_signal()
+        problem = one_line(error, hydra_config.overrides.task)
+        if not sweeping:
+            fail(problem)
+        # what the parent could check, and a worker can't: the cell is missing then
+        print(f"error: {problem}", file=sys.stderr, flush=True)
+        return
+    # else a cell that a signal made fail would be followed by the next one
+    lost_signal()
+    if sweeping:
+        progress = aggregate.progress(Path(config.output_dir) / config.name)
+        print(f"[{hydra_config.job.num + 1}] {aggregate.summary(record)}; {progress}", flush=True)
+        return
+    print(aggregate.terminal(aggregate.frame_of([record])))
+    print(ready.store.record_path(record["key"]))
+    if record["status"] != OK:
+        fail(record["reason"], 1)
 
 
 class Command:
@@ -162,50 +234,86 @@ class Command:
     Attributes:
         sweep: The folder of its tables and figures, once its jobs were found good.
         transfer: Whether it ends in its cross recognition.
+        lock: What keeps other sweeps out of its folder meanwhile.
+        reader: Whose code may run in its cross recognition.
+        cells: Its checked cells by their keys.
     """
 
     sweep: Path | None = None
     transfer: bool = True
+    lock: FileLock | None = None
+    reader: Reader = STRANGER
+    cells: ClassVar[dict[str, "Cell"]] = {}
 
 
+@guarded
 def main() -> None:
     """The command: runs the cell or the sweep, and writes a sweep's tables whatever happened.
 
     Exit status: 0 if every cell is done or can't be, 1 if one failed or is missing, 2 for a setting
-    that can't be used, 130 after Ctrl-C.
+    that can't be used, 130 after Ctrl-C, 143 after SIGTERM.
     """
     # else Hydra prints errors itself, in several lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    Command.sweep = None
-    status = 0
+    sys.argv[1:] = [at_home(argument) for argument in sys.argv[1:]]
+    Command.sweep = Command.lock = None
+    status, written = 0, False
     try:
-        job()
-    except (HydraException, OmegaConfBaseException) as error:
-        fail(one_line(error))
-    except KeyboardInterrupt:
-        print("interrupted: what was finished is kept, the same command goes on from there", file=sys.stderr)
-        status = 130
-    except Exception as error:
-        # a launcher that broke down, a worker that was killed
-        if Command.sweep is None:
-            raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        status = 1
-    finally:
+        try:
+            job()
+        except Exception as error:
+            lost_signal()
+            if Command.sweep is None:
+                fail(one_line(error, sys.argv[1:]))
+            # a launcher that broke down, a worker that was killed
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            status = 1
         if Command.sweep is not None:
-            from bench import aggregate, transfer
-
-            complete = aggregate.write(Command.sweep)
-            if status != 130 and Command.transfer:
-                print(*transfer.write(Command.sweep), sep="\n")
+            complete, written = tables(Command.sweep), True
+            complete = recognition(Command.sweep) and complete
             status = status or (0 if complete else 1)
+    except KeyboardInterrupt as stop:
+        status = stopped(stop)
+        # of what is done; a second signal ends this too
+        if Command.sweep is not None and not written:
+            tables(Command.sweep)
+    finally:
+        if Command.lock is not None:
+            Command.lock.release()
     raise SystemExit(status)
 
 
-def fail(problem: str, status: int = 2) -> NoReturn:
-    """Says one line and ends the command."""
-    print(f"error: {problem}", file=sys.stderr)
-    raise SystemExit(status)
+def tables(results: Path) -> bool:
+    """Writes a sweep's tables and figures; whether every cell is done or can't be."""
+    from bench import aggregate
+
+    return aggregate.write(results)
+
+
+def recognition(results: Path) -> bool:
+    """Writes a sweep's cross recognition, if asked for; what turns out to be damaged is computed again.
+
+    Returns:
+        Whether it could be written.
+    """
+    from bench import cell, transfer
+
+    if not Command.transfer:
+        transfer.remove(results)
+        return True
+    healed = []
+
+    def again(key: str, error: Unreadable) -> None:
+        if key not in Command.cells:
+            raise error
+        healed.append(cell.heal(Command.cells[key], error))
+
+    try:
+        print(*transfer.write(results, Command.reader, again), sep="\n")
+    except OSError as error:
+        log.warning("%s: can't be written (%s)", error.filename or results, error.strerror or error)
+        return False
+    return tables(results) if healed else True
 
 
 settings.register()

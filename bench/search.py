@@ -6,11 +6,10 @@ records reads it too. ``python -m bench.search dataset=mnist model=four_conv att
 takes the settings of ``python -m bench.run``. As in the paper, accuracy is the test set's throughout.
 """
 
-import argparse
 import dataclasses
 import itertools
 import json
-import sys
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from bench import aggregate, cell, evaluation, figures, training
 from bench import config as settings
 from bench.cell import Cell
+from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
 from bench.records import OK, write_text
-from bench.run import compose, fail, one_line
+from bench.run import compose
 
 FIGURES = {
     "clean_accuracy_pct": ("accuracy %", 2),
@@ -94,14 +92,17 @@ def rates_above(step: float) -> list[float]:
     return list(itertools.takewhile(lambda rate: rate < 1, (round(k * step, 9) for k in itertools.count(1))))
 
 
-def settle(overrides: Sequence[str]) -> Config:
+def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """The settings that all cells of a search share.
+
+    Args:
+        overrides, config_dir: As ``run.compose`` takes them.
 
     Raises:
         HydraException, OmegaConfBaseException, ConfigError: for settings that can't be used.
     """
     defaults = ("scheme=defensive_dropout", "name=search")
-    config = compose([*defaults, *overrides])
+    config = compose([*defaults, *overrides], config_dir)
     for key, option in (("train_rate", "--train-rates"), ("test_rate", "--step")):
         if getattr(config, key) is not None:
             raise ConfigError(f"{key}: it is what is searched for; leave it out, and see {option}")
@@ -157,10 +158,7 @@ class Cells:
         start = time.perf_counter()
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
-        cells = [
-            {"key": c.key, "config": dataclasses.asdict(c.config), "checkpoint": c.training.key}
-            for c in self.visited
-        ]
+        cells = [cell.entry(c.config, c.key, c.training.key) for c in self.visited]
         aggregate.write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:
@@ -244,16 +242,24 @@ def _printed(frame: pd.DataFrame) -> str:
     return shown.to_string(index=False)
 
 
+@guarded
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command of the module's docstring.
 
-    Exit status: 0, or 1 if a cell failed, 2 for a setting that can't be used, 130 after Ctrl-C.
+    Exit status: 0, or 1 if a cell failed, 2 for a setting that can't be used, 130 after Ctrl-C, 143 after
+    SIGTERM.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench.search",
         description='"Defensive Dropout", Algorithm 1: the rate in training and the rate at test time.',
     )
     parser.add_argument("overrides", nargs="*", help="settings as python -m bench.run takes them")
+    parser.add_argument(
+        "--config-dir",
+        "-cd",
+        type=Path,
+        help="folder of files of your own, as for python -m bench.run",
+    )
     parser.add_argument("--max-loss", type=float, default=1.0, help="points of accuracy (default: 1)")
     parser.add_argument(
         "--train-rates", type=float, nargs="+", default=[0.3, 0.5, 0.7], help="default: 0.3 0.5 0.7"
@@ -266,17 +272,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings.check_rate("--train-rates", rate)
         if not 0.001 <= options.step < 1:
             raise ConfigError(f"--step: expected a number in [0.001, 1), got {options.step:g}")
-        if not options.max_loss > 0:
+        if not 0 < options.max_loss < math.inf:
             raise ConfigError(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-        cells = Cells(settle(options.overrides), train_rates, options.step)
-    except (HydraException, OmegaConfBaseException) as error:
-        fail(one_line(error))
+        cells = Cells(settle(options.overrides, options.config_dir), train_rates, options.step)
+    # foreign code may raise anything when it is imported or made
+    except Exception as error:
+        lost_signal()
+        fail(one_line(error, options.overrides))
+    lock = hold(cells.folder)
     try:
         found = search(cells.accuracy, cells.evaluate, train_rates, options.max_loss, options.step)
-    except KeyboardInterrupt:
-        print("interrupted: what was finished is kept, the same command goes on from there", file=sys.stderr)
-        raise SystemExit(130) from None
-    print(*write(found, options.max_loss, options.step, cells.folder), sep="\n")
+        print(*write(found, options.max_loss, options.step, cells.folder), sep="\n")
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 if __name__ == "__main__":

@@ -7,51 +7,58 @@ By itself: ``python -m bench.transfer outputs/sweep``.
 """
 
 import argparse
-import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from bench import aggregate, cell, evaluation, fingerprint, records, schemes
-from bench import config as settings
-from bench.records import OK, Store
-from bench.training import CheckpointError
+from bench import aggregate, axes, cell, evaluation, fingerprint, records, schemes
+from bench.command import guarded
+from bench.config import STRANGER, ConfigError, Reader
+from bench.records import OK, Store, Unreadable
 
-DEFENCE = ("model", "scheme", "train_rate", "test_rate")
-"""What of a cell's name says who recognises; the rest says who attacked, and what."""
+T = TypeVar("T")
 
 
-def table(results: Path) -> pd.DataFrame:
+def table(
+    results: Path, reader: Reader = STRANGER, again: Callable[[str, Unreadable], None] | None = None
+) -> pd.DataFrame:
     """Cross recognition of a sweep, one row for each pair of schemes and each attack and criterion.
 
     What was looked at before is read from the store.
 
     Args:
         results: A sweep's folder.
+        reader: Whose code may run.
+        again: Called with a cell's key and what can't be read of it, has it computed again; None: where
+            something can't be read there is a hole with its reason.
 
     Returns:
         Columns ``dataset``, ``attack``, ``criterion``, ``seed`` (and other swept settings of the
         attack), ``generated_under``, ``recognised_by``, ``accuracy_pct`` with ``_low`` and ``_high``,
         ``single_draw_pct``, ``samples``, ``draws``, ``seconds``, and ``reason`` for a hole. Empty
         where the sweep has fewer than two schemes.
+
+    Raises:
+        ConfigError: as ``aggregate.Sweep.read``.
     """
     frame = aggregate.table(results)
+    if again is None:
+        aggregate.say_missing(frame, results)
     store = aggregate.store_of(results)
-    defence, attack = sides(frame)
+    defence, attack = axes.split(named(frame))
     shown = [c for c in defence if len(frame[c].unique()) > 1] or ["scheme"]
     frame["defence"] = labels(frame, shown)
     if len(frame["defence"].unique()) < 2:
         return pd.DataFrame()
     rows = []
-    looked = _Looker(store)
+    looked = _Looker(store, reader, again)
     pairs = sum(len(g) ** 2 for _, g in frame.groupby(attack, dropna=False))
     with tqdm(total=pairs, desc="cross recognition", unit="pair", disable=None, leave=False) as bar:
         for values, group in frame.groupby(attack, sort=False, dropna=False):
@@ -67,16 +74,24 @@ def table(results: Path) -> pd.DataFrame:
                         }
                     )
                     bar.update()
-    return pd.DataFrame(rows)
+    measured = [
+        "accuracy_pct",
+        "accuracy_pct_low",
+        "accuracy_pct_high",
+        "single_draw_pct",
+        "samples",
+        "draws",
+        "seconds",
+    ]
+    names = [*attack, "generated_under", "recognised_by"]
+    found = pd.DataFrame(rows)
+    # where there are holes alone, the columns are there all the same
+    return found.reindex(columns=[*names, *measured, *(["reason"] if "reason" in found else [])])
 
 
-def sides(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Columns of an ``aggregate.table`` that say who defends, and those that say who attacked, and what."""
-    named = list(frame.columns[: frame.columns.get_loc("status")])
-    swept = [c for c in named if c not in cell.IDENTITY]
-    # a swept setting of the network makes another defence, one of the attack another set of samples
-    own = [c for c in swept if c.startswith(("model.", "scheme.", "training."))]
-    return [*DEFENCE, *own], [c for c in named if c not in (*DEFENCE, *own)]
+def named(frame: pd.DataFrame) -> list[str]:
+    """Columns of an ``aggregate.table`` that name a cell."""
+    return list(frame.columns[: frame.columns.get_loc("status")])
 
 
 def labels(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
@@ -93,11 +108,14 @@ def _label(row: pd.Series) -> str:
 class _Looker:
     """Looks at samples once for each pair, however often it is asked."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store, reader: Reader, again: Callable[[str, Unreadable], None] | None):
         self.store = store
-        self.networks: dict[str, cell.Restored] = {}
-        self.codes: dict[str, str] = {}
-        self.versions = fingerprint.versions()
+        self.reader = reader
+        self.again = again
+        self.networks: dict[str, cell.Restored | str] = {}
+        self.samples: dict[str, dict[str, np.ndarray] | str] = {}
+        self.unlike: dict[str, str] = {}
+        self.code = fingerprint.code(evaluation, schemes)
 
     def look(self, generated: Mapping[str, Any], recogniser: Mapping[str, Any]) -> dict[str, Any]:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
@@ -106,36 +124,43 @@ class _Looker:
         one, other = (self.store.read(who["key"]) for who in (generated, recogniser))
         assert one is not None
         assert other is not None
-        try:
-            code = self._code(other)
-        except (HydraException, OmegaConfBaseException) as error:
-            return {"reason": f"recogniser: {' '.join(str(error).split())}"}
+        unlike = self._unlike(other)
+        if unlike:
+            return {"reason": f"recogniser: {unlike}"}
         draws = other["metrics"]["fresh_draws"]
         seed = fingerprint.derive_seed(other["config"]["seed"], f"cross recognition of {one['key']}")
         decides = {
-            "samples": one["samples"]["sha256"],
+            "samples": one["samples"]["content"],
             "checkpoint": other["checkpoint"],
             "rates": other["test_rates"],
             "operation": other["config"]["scheme"]["operation"],
+            "read": other["read"],
             "batch_size": other["config"]["batch_size"],
+            "threads": other["config"]["threads"],
             "draws": draws,
             "seed": seed,
-            "device": other["device"],
-            "versions": self.versions,
-            "code": code,
+            "versions": fingerprint.versions(),
+            "code": self.code,
         }
-        path = self.store.folder / "transfer" / f"{fingerprint.digest(decides)[:16]}.json"
-        if path.exists():
-            found: dict[str, Any] = json.loads(path.read_text())
-            return found
-        samples = self.store.samples(one["key"])
+        try:
+            return self.store.remember("transfer", decides, lambda: self._pass(one, other, draws, seed))
+        except _Hole as hole:
+            return {"reason": str(hole)}
+
+    def _pass(
+        self, one: Mapping[str, Any], other: Mapping[str, Any], draws: int, seed: int
+    ) -> dict[str, Any]:
+        samples = self._once(self.samples, one["key"], lambda: self.store.samples(one["key"]))
+        if isinstance(samples, str):
+            raise _Hole(f"samples: {samples}")
         claimed = samples["claimed"]
         if not claimed.any():
-            return {"reason": "samples: the attack never succeeded"}
-        try:
-            network = self._network(other)
-        except (HydraException, OmegaConfBaseException, CheckpointError) as error:
-            return {"reason": f"recogniser: {' '.join(str(error).split())}"}
+            raise _Hole("samples: the attack never succeeded")
+        network = self._once(
+            self.networks, other["key"], lambda: cell.restore(other, self.store, self.reader)
+        )
+        if isinstance(network, str):
+            raise _Hole(f"recogniser: {network}")
         torch.set_num_threads(network.config.threads)
         start = time.perf_counter()
         generator = torch.Generator(network.device).manual_seed(seed)
@@ -146,7 +171,7 @@ class _Looker:
         seen = evaluation.recognise(
             network.model, images, labels, draws, network.config.batch_size, samples["indices"][claimed]
         )
-        row = {
+        return {
             "accuracy_pct": 100 * seen.accuracy.mean,
             "accuracy_pct_low": 100 * seen.accuracy.low,
             "accuracy_pct_high": 100 * seen.accuracy.high,
@@ -155,21 +180,37 @@ class _Looker:
             "draws": draws,
             "seconds": time.perf_counter() - start,
         }
-        records.write_text(path, json.dumps(row) + "\n")
-        return row
 
-    def _code(self, record: Mapping[str, Any]) -> str:
-        if record["key"] not in self.codes:
-            config = settings.typed(record["config"])
-            named = (("model", config.model), ("scheme.operation", config.scheme.operation))
-            own = [settings.find(key, one._target_, config.trusted_modules) for key, one in named]
-            self.codes[record["key"]] = fingerprint.code(evaluation, schemes, *own)
-        return self.codes[record["key"]]
+    def _unlike(self, record: Mapping[str, Any]) -> str:
+        """Why what a record was made with is not what would look now; empty where it is."""
+        if record["key"] not in self.unlike:
+            try:
+                cell.check_alike(record, self.reader)
+                self.unlike[record["key"]] = ""
+            except ConfigError as error:
+                self.unlike[record["key"]] = " ".join(str(error).split())
+                records.log.warning("%s", self.unlike[record["key"]])
+        return self.unlike[record["key"]]
 
-    def _network(self, record: Mapping[str, Any]) -> cell.Restored:
-        if record["key"] not in self.networks:
-            self.networks[record["key"]] = cell.restore(record, self.store)
-        return self.networks[record["key"]]
+    def _once(self, kept: dict[str, T | str], key: str, get: Callable[[], T]) -> T | str:
+        """What was got for a key, or why it can't be; computed again if need be and there is a way."""
+        if key not in kept:
+            try:
+                try:
+                    kept[key] = get()
+                except Unreadable as error:
+                    if self.again is None:
+                        raise
+                    self.again(key, error)
+                    kept[key] = get()
+            except (ConfigError, Unreadable) as error:
+                kept[key] = " ".join(str(error).split())
+                records.log.warning("%s", kept[key])
+        return kept[key]
+
+
+class _Hole(Exception):
+    """Why there is nothing to see."""
 
 
 def matrix(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -201,38 +242,54 @@ def groups(pairs: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     ]
 
 
-def write(results: Path) -> Sequence[Path]:
+def write(
+    results: Path, reader: Reader = STRANGER, again: Callable[[str, Unreadable], None] | None = None
+) -> Sequence[Path]:
     """Writes ``transfer.csv`` and a heatmap for each attack and criterion, if there are two schemes or more.
+
+    Those of an earlier sweep of this name are removed, once the new ones are there.
 
     Args:
         results: A sweep's folder.
+        reader, again: As for ``table``.
 
     Returns:
         What was written.
+
+    Raises:
+        ConfigError: as ``aggregate.Sweep.read``.
+        OSError: if they can't be written.
     """
     from bench import figures
 
     path = results / "transfer.csv"
-    # an earlier sweep of the same name may have had more schemes
-    for old in (path, *results.glob("transfer_*.png")):
-        old.unlink(missing_ok=True)
-    pairs = table(results)
-    if pairs.empty:
-        return []
-    records.write_text(path, pairs.to_csv(index=False))
-    return [path, *figures.transfer([(*g, matrix(g[1])) for g in groups(pairs)], results)]
+    pairs = table(results, reader, again)
+    written: list[Path] = []
+    if not pairs.empty:
+        records.write_text(path, pairs.to_csv(index=False))
+        written = [path, *figures.transfer([(*g, matrix(g[1])) for g in groups(pairs)], results)]
+    remove(results, but=written)
+    return written
 
 
+def remove(results: Path, but: Sequence[Path] = ()) -> None:
+    """Removes a sweep's cross recognition, but for some files."""
+    for old in (results / "transfer.csv", *results.glob("transfer_*.png")):
+        if old not in but:
+            old.unlink(missing_ok=True)
+
+
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.transfer", description="Write a sweep's cross recognition."
     )
     parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
-    for folder in parser.parse_args().results:
-        if not (folder / "cells.json").exists():
-            parser.error(f"{folder}: no sweep was started there (it has no cells.json)")
-        written = write(folder)
+    Reader.add_arguments(parser)
+    given = parser.parse_args()
+    for folder in given.results:
+        written = write(folder, Reader.of(given))
         print("\n".join(map(str, written)) or f"{folder}: fewer than two schemes, nothing to compare")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from bench import aggregate, cell, evaluation, schemes, transfer
+from bench.config import Reader
 from bench.records import OK, Store
 
 
@@ -26,7 +27,7 @@ def bare_passes(results: Path) -> tuple[float, int]:
     frame = aggregate.table(results)
     store = aggregate.store_of(results)
     records = [store.read(key) for key in frame[frame["status"] == OK]["key"]]
-    networks = {r["key"]: cell.restore(r, store) for r in records if r}
+    networks = {r["key"]: cell.restore(r, store, Reader()) for r in records if r}
     images = {}
     for record in records:
         assert record is not None
@@ -62,7 +63,7 @@ def whole(results: Path) -> float:
         cells = json.loads((results / "cells.json").read_text())["cells"]
         aggregate.write_manifest(fresh / "results", Store(fresh), cells)
         start = time.perf_counter()
-        transfer.table(fresh / "results")
+        transfer.table(fresh / "results", Reader())
         return time.perf_counter() - start
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from bench import aggregate, figures
+from bench import aggregate, figures, records
 from bench.records import Store
 
 
@@ -31,11 +30,12 @@ def record(
     distance = {name: {"mean": mad, "low": mad - 1, "high": mad + 1, "median": mad} for name in names}
     return {
         "key": key, "status": "ok", "config": config, "cell": aggregate.names(config),
-        "images": {"count": 10},
+        "images": {"count": 10}, "warnings": [], "device_kind": "cpu",
         "metrics": {
             "clean_accuracy_no_scheme": share, "clean_accuracy": share, "claimed_success": share,
             "fresh_success": share, "fresh_accuracy": share, "fresh_draws": 20, "distance": distance,
             "forward_passes_per_image": 3.0, "backward_passes_per_image": 1.0,
+            "given_up": 0, "too_far": 0, "without_start": 0, "zero_gradient": 0,
         },
         "seconds": {"total": 2.0, "attack": 1.0},
     }  # fmt: skip
@@ -53,7 +53,9 @@ def sweep(tmp_path: Path) -> Path:
     for key, status, reason in (("b", "not_applicable", "can't serve"), ("c", "failed", "it broke")):
         header = {"key": key, "status": status, "config": configs[key], "cell": aggregate.names(configs[key])}
         store.write(key, {**header, "reason": reason}, None)
-    aggregate.write_manifest(tmp_path / "sweep", store, [{"key": k, "config": c} for k, c in configs.items()])
+    aggregate.write_manifest(
+        tmp_path / "sweep", store, [{"key": k, "config": c, "checkpoint": None} for k, c in configs.items()]
+    )
     return tmp_path / "sweep"
 
 
@@ -88,7 +90,7 @@ def test_every_column_is_described() -> None:
     for column in frame.columns:
         stem = column.removesuffix("_low").removesuffix("_high").replace("_median", "_mean")
         assert column in aggregate.COLUMNS or stem in aggregate.COLUMNS, column
-    assert set(aggregate.COLUMNS) <= set(frame.columns)
+    assert set(aggregate.COLUMNS) - {"device"} <= set(frame.columns)
 
 
 def test_readme_explains_every_column() -> None:
@@ -193,7 +195,7 @@ def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_p
 def checkpoint(store: Store, key: str, seconds: float, at: float) -> None:
     store.checkpoints.mkdir(parents=True, exist_ok=True)
     path = store.checkpoints / f"{key}.safetensors"
-    save_file({"weights": torch.zeros(1)}, path, {"seconds": str(seconds)})
+    records.write_tensors(path, "checkpoint", key, {"weights": torch.zeros(1)}, {"seconds": seconds})
     os.utime(path, (at, at))
 
 

@@ -1,14 +1,23 @@
 import gzip
+import hashlib
+import io
+import logging
+import os
 import struct
+import tarfile
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench import datasets
 from bench.datasets import DataError
 
-SPLITS = (("train", 30), ("t10k", 12))
+SPLITS = (("train", 40), ("t10k", 12))
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -55,7 +64,7 @@ def test_idx_reads_plain_and_gzip_alike(idx_folder: Path) -> None:
     zipped = load_idx(idx_folder)
     assert zipped.fingerprint == plain.fingerprint
     assert np.array_equal(zipped.x_train, plain.x_train)
-    assert plain.x_train.shape == (30, 1, 8, 8)
+    assert plain.x_train.shape == (40, 1, 8, 8)
     assert plain.x_train.max() <= 1
 
 
@@ -114,15 +123,13 @@ def test_damaged_gzip_file_is_refused(idx_folder: Path) -> None:
 
 
 def test_checksum_is_of_the_content_whatever_the_compression(idx_folder: Path) -> None:
-    import hashlib
-
     path = idx_folder / "train-images-idx3-ubyte"
     content = path.read_bytes()
     sums = {path.name: hashlib.sha256(content).hexdigest()}
     path.unlink()
     for level in (1, 9):
         (idx_folder / f"{path.name}.gz").write_bytes(gzip.compress(content, level))
-        assert len(load_idx(idx_folder, sha256=sums).x_train) == 30
+        assert len(load_idx(idx_folder, sha256=sums).x_train) == 40
     changed = content[:-1] + bytes([content[-1] ^ 1])
     (idx_folder / f"{path.name}.gz").write_bytes(gzip.compress(changed))
     with pytest.raises(DataError, match="content differs"):
@@ -152,14 +159,21 @@ def test_missing_file_is_fetched_from_its_address(
             datasets.load(
                 datasets.idx, idx_folder, {"folder": "elsewhere", "urls": [f"{address}nothing/"]}, None
             )
-        md5 = {"train-images-idx3-ubyte": "0" * 32}
-        with pytest.raises(DataError, match="did not serve it"):
+        wrong = {"train-images-idx3-ubyte": "0" * 64}
+        with pytest.raises(DataError, match="is not the published file"):
             datasets.load(
-                datasets.idx, idx_folder, {"folder": "other", "urls": [address], "download_md5": md5}, None
+                datasets.idx,
+                idx_folder,
+                {"folder": "other", "urls": [address], "download_sha256": wrong},
+                None,
             )
         server.shutdown()
     assert fetched.fingerprint == before.fingerprint
-    # and now it is there
+    assert not list((idx_folder / "other").iterdir())
+    # and now it is there, readable for whom the umask says
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in idx_folder.glob("*.gz")} == {0o666 & ~umask}
     assert load_idx(idx_folder).fingerprint == before.fingerprint
 
 
@@ -206,14 +220,282 @@ def test_a_loader_of_ones_own_is_checked() -> None:
     own = datasets.load(lambda data_dir: good, Path(), {}, 10)
     assert len(own.x_train) == 10
     for broken, words in (
-        (good._replace(x_train=good.x_train * 2), "x_train: expected uint8, or floats in"),
-        (good._replace(x_test=good.x_test * np.float32("nan")), "x_test: expected uint8, or floats in"),
+        (
+            good._replace(x_train=good.x_train * 2),
+            "x_train: expected uint8 in 0 to 255, or floats in .* from 0 to 2",
+        ),
+        (
+            good._replace(x_test=good.x_test * np.float32("nan")),
+            "x_test: .* found 32000 values that are not finite",
+        ),
         (good._replace(y_test=good.y_test[:-1]), "500 test images but 499 test labels"),
         (good._replace(y_train=good.y_train / 1), "y_train: expected classes"),
-        (good._replace(x_train=good.x_train[:, 0]), "x_train: expected a filled array of 4"),
+        (
+            good._replace(x_train=good.x_train[:, 0]),
+            "x_train: expected images of shape .n, channels, height, width",
+        ),
         (good._replace(x_test=good.x_test[..., :4]), "train images are"),
     ):
         with pytest.raises(DataError, match=words):
             datasets.load(lambda data_dir, broken=broken: broken, Path(), {}, None)
     with pytest.raises(DataError, match="train_size: expected 1 to 1297"):
         datasets.load(lambda data_dir: good, Path(), {}, 5000)
+
+
+GOOD = datasets.digits(Path())
+Images = Callable[[np.ndarray], object]
+
+
+def load_own(returned: object, train_size: int | None = None) -> datasets.Dataset:
+    return datasets.load(lambda data_dir: returned, Path(), {}, train_size)  # type: ignore[arg-type, return-value]
+
+
+def on_images(change: Images) -> tuple[object, ...]:
+    return change(GOOD.x_train), GOOD.y_train, change(GOOD.x_test), GOOD.y_test
+
+
+def on_labels(change: Images) -> tuple[object, ...]:
+    return GOOD.x_train, change(GOOD.y_train), GOOD.x_test, change(GOOD.y_test)
+
+
+def refused(returned: object) -> str:
+    with pytest.raises(DataError) as error:
+        load_own(returned)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: (x > 0.5).astype(np.uint8), "found uint8 from 0 to 1, which would be divided by 255"),
+        (lambda x: x / 255, "float32 from 0 to 0.00392156886, which looks like divided by 255 twice"),
+        (lambda x: x * 0, "expected uint8 in 0 to 255, or floats in [0, 1], found float32 from 0 to 0"),
+        (lambda x: x * 0 + 1, "every value is 1"),
+        (lambda x: x * 255, "expected uint8 in 0 to 255, or floats in [0, 1], found float32 from 0 to 255"),
+        (lambda x: (x * 255).astype(np.int64), "found int64 from 0 to 255"),
+        (lambda x: (x - 0.5) / 0.5, "found float32 from -1 to 1"),
+        (lambda x: x.astype(np.float64) * 1.00001, "found float64 from 0 to 1.00001"),
+        (lambda x: np.where(x == x[0, 0, 0, 2], np.inf, x), "not finite, the others from 0 to 1"),
+        (lambda x: x.transpose(0, 2, 3, 1), "expected (n, channels, height, width): transpose(0, 3, 1, 2)"),
+        (lambda x: np.repeat(x.transpose(0, 2, 3, 1), 3, 3), "expected (n, channels, height, width)"),
+        (lambda x: np.repeat(x.transpose(0, 2, 3, 1), 4, 3), "expected (n, channels, height, width)"),
+        (lambda x: x[:, 0], "expected images of shape (n, channels, height, width)"),
+        (lambda x: x > 0.5, "found bool of true and false"),
+        (lambda x: x.astype(str), "not of numbers"),
+        (lambda x: np.ma.masked_less(x, 0.1), "a masked array"),
+        (lambda x: [[1.0], [1.0, 2.0]], "not an array"),
+    ],
+)  # fmt: skip
+def test_images_of_another_scale_or_order_are_refused_with_what_was_found(change: Images, words: str) -> None:
+    assert words in refused(on_images(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda y: y + 1, "found 10 classes, from 1 to 10: class 0 never occurs"),
+        (lambda y: np.where(y == 5, 50, y), "from 0 to 50: class 5, 10, 11, 12, 13, ... never occurs"),
+        (lambda y: np.where(y == 5, 2**40, y), "class 5, 10, 11, 12, 13, ... never occurs"),
+        (lambda y: y * 0, "expected at least two classes"),
+        (lambda y: y - 1, "found 10 classes, from -1 to 8"),
+        (lambda y: np.where(y > 4, 1, -1), "found 2 classes, from -1 to 1"),
+        (lambda y: np.eye(10, dtype=np.int64)[y], "if one-hot, use labels.argmax(1)"),
+        (lambda y: y[:, None], "got shape (1297, 1): use labels[:, 0]"),
+        (lambda y: y.astype(np.float32), "expected classes as integers from 0, got float32 from 0 to 9"),
+        (lambda y: y > 4, "got bool of true and false"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_not_classes_from_0_are_refused(change: Images, words: str) -> None:
+    assert words in refused(on_labels(change))
+
+
+def test_test_labels_must_be_classes_of_the_training_labels() -> None:
+    nine = np.flatnonzero(GOOD.y_train < 9)
+    words = refused((GOOD.x_train[nine], GOOD.y_train[nine], GOOD.x_test, GOOD.y_test))
+    assert words == "y_test: expected classes of the training labels, 0 to 8, found class 9"
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (None, "returned NoneType; a loader returns (x_train, y_train, x_test, y_test)"),
+        (GOOD[:3], "returned tuple of 3 (ndarray, ndarray, ndarray)"),
+        ((GOOD[:2], GOOD[2:]), "returned tuple of 2 (tuple, tuple)"),
+        ((GOOD.x_train, GOOD.x_test, GOOD.y_train, GOOD.y_test), "y_train, x_test, y_test), arrays or tensors, in this order"),
+        ((*GOOD[:2], GOOD.x_test[:0], GOOD.y_test[:0]), "x_test: expected images"),
+        (dict(zip("abcd", GOOD, strict=True)), "returned dict"),
+    ],
+)  # fmt: skip
+def test_what_is_not_four_arrays_is_refused_with_what_a_loader_returns(returned: object, words: str) -> None:
+    assert words in refused(returned)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        torch.from_numpy,
+        lambda x: torch.from_numpy(x).double().requires_grad_(),
+        lambda x: torch.from_numpy(x).bfloat16(),  # 17 grey levels are exact in all of these
+        lambda x: x.tolist(),
+        lambda x: x.astype(np.float16),
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(">f4"),
+        lambda x: x[:, :, :, ::-1].copy()[:, :, :, ::-1],
+        lambda x: np.asfortranarray(x),
+    ],
+)
+def test_tensors_lists_and_other_layouts_are_the_same_images(change: Images) -> None:
+    data = load_own(on_images(change))
+    for got, expected in ((data.x_train, GOOD.x_train), (data.x_test, GOOD.x_test)):
+        assert got.dtype == np.float32
+        assert torch.equal(torch.from_numpy(got), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize(
+    "change", [torch.from_numpy, list, lambda y: y.astype(">i8"), lambda y: y.astype(np.uint8)]
+)
+def test_integer_labels_of_any_kind_are_the_same_classes(change: Images) -> None:
+    data = load_own(on_labels(change))
+    assert np.array_equal(data.y_train, GOOD.y_train)
+    assert data.y_train.dtype == np.int64
+
+
+def test_floats_over_1_by_rounding_alone_are_clipped() -> None:
+    data = load_own(on_images(lambda x: x.astype(np.float64) * (1 + 1e-7)))
+    assert data.x_train.max() == 1
+    np.testing.assert_allclose(data.x_train, GOOD.x_train, rtol=2e-7)
+
+
+def test_images_are_a_copy_so_that_nobody_changes_the_loaders_own() -> None:
+    data = load_own(GOOD)
+    assert not np.shares_memory(data.x_train, GOOD.x_train)
+
+
+def test_dark_images_and_classes_out_of_training_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "bench"):
+        load_own(GOOD)
+        assert not caplog.messages
+        load_own(on_images(lambda x: (x * 16).astype(np.uint8)))
+        assert caplog.messages == [
+            f"{name}: uint8 from 0 to 16, at most 0.0627 of the full range" for name in ("x_train", "x_test")
+        ]
+        caplog.clear()
+        load_own(GOOD, train_size=10)
+    assert caplog.messages == ["train_size: none of the first 10 images is of class 0, 3, 4, 7, 8, ..."]
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no\nsuch file"), ValueError("x"), KeyError("x"), SystemExit(3)]
+)
+def test_an_error_in_a_loader_is_one_line_that_names_both(error: BaseException) -> None:
+    def mine(data_dir: Path) -> datasets.Arrays:
+        raise error
+
+    with pytest.raises(DataError, match=f"loader .*mine raised {type(error).__name__}: ") as line:
+        datasets.load(mine, Path(), {}, None)
+    assert "\n" not in str(line.value)
+
+
+def test_gzip_bomb_is_refused_in_the_memory_of_what_it_promises(idx_folder: Path) -> None:
+    promised = idx_bytes(np.zeros((40, 8, 8), np.uint8))[:16]
+    absurd = struct.pack(">4B3I", 0, 0, 8, 3, 60000, 60000, 60000)
+    target = idx_folder / "train-images-idx3-ubyte.gz"
+    (idx_folder / "train-images-idx3-ubyte").unlink()
+    zeros = io.BytesIO()
+    with gzip.GzipFile(fileobj=zeros, mode="wb") as file:
+        for _ in range(200):
+            file.write(bytes(2**20))
+    rest = zeros.getvalue()
+    assert len(rest) < 2**18
+    for header, words in ((promised, "holds more than the 2560 bytes"), (absurd, "holds less than")):
+        target.write_bytes(gzip.compress(header) + rest)  # gzip files may be joined
+        tracemalloc.start()
+        with pytest.raises(DataError, match=words):
+            load_idx(idx_folder)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2 * 2**20
+
+
+def test_plain_file_that_promises_more_than_it_holds_is_not_made_room_for(idx_folder: Path) -> None:
+    target = idx_folder / "train-images-idx3-ubyte"
+    target.write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, 60000, 60000, 60000) + target.read_bytes()[16:])
+    with pytest.raises(DataError, match="holds less than the 216000000000000 bytes"):
+        load_idx(idx_folder)
+    target.write_bytes(idx_bytes(np.zeros((0, 8, 8), np.uint8)))
+    with pytest.raises(DataError, match="holds no images"):
+        load_idx(idx_folder)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    import functools
+    import http.server
+    import threading
+
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Silent, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/cifar-10-binary.tar.gz"
+        server.shutdown()
+
+
+def cifar_archive(path: Path, count: int = 20) -> str:
+    with tarfile.open(path, "w:gz") as tar:
+        for i, name in enumerate(datasets.CIFAR10_FILES):
+            cifar_file(path.parent / "part", i, count)
+            tar.add(path.parent / "part", f"cifar-10-batches-bin/{name}.bin")
+        tar.add(path.parent / "part", "../outside")
+    (path.parent / "part").unlink()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_cifar10_archive_is_put_in_place_whole_and_checked_or_not_at_all(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    archive = tmp_path_factory.mktemp("served") / "cifar-10-binary.tar.gz"
+    sha256 = cifar_archive(archive)
+    with served(archive.parent) as url:
+        options = {"images_per_file": 20, "url": url}
+        for other, words in (
+            ({"download_sha256": "0" * 64}, "is not the published file"),
+            ({"images_per_file": 21}, "data_batch_1.bin holds 61460 bytes, expected 64533"),
+        ):
+            with pytest.raises(DataError, match=words):
+                datasets.load(datasets.cifar10, tmp_path, {**options, **other}, None)
+            assert not list(tmp_path.iterdir())
+        data = datasets.load(datasets.cifar10, tmp_path, {**options, "download_sha256": sha256}, None)
+    assert data.x_train.shape == (100, 3, 32, 32)
+    assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-batches-bin"]
+    assert len(list((tmp_path / "cifar-10-batches-bin").iterdir())) == 6
+
+
+def test_archive_that_is_cut_off_or_something_else_is_one_line(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    archive = tmp_path_factory.mktemp("served") / "cifar-10-binary.tar.gz"
+    cifar_archive(archive)
+    whole = archive.read_bytes()
+    with served(archive.parent) as url:
+        for content in (whole[: len(whole) // 2], b"<html>gone</html>", gzip.compress(b"no tar")):
+            archive.write_bytes(content)
+            with pytest.raises(DataError, match="not CIFAR-10's binary version") as error:
+                datasets.load(datasets.cifar10, tmp_path, {"images_per_file": 20, "url": url}, None)
+            assert "\n" not in str(error.value)
+            assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("draw", [np.random.random, lambda: np.random.default_rng().random()])
+def test_a_loader_that_draws_without_a_seed_is_noticed(draw: Callable[[], float]) -> None:
+    def mine(data_dir: Path) -> datasets.Arrays:
+        x_train = GOOD.x_train.copy()
+        x_train[0, 0, 0, 0] = draw()
+        return GOOD._replace(x_train=x_train)
+
+    with pytest.raises(DataError, match="mine gives other data each time: let it seed what it draws"):
+        datasets.load(mine, Path(), {}, None)

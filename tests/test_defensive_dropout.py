@@ -2,12 +2,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 from running import Run
 
-from bench.evaluation import Estimate
+from bench.measure.intervals import Estimate, estimate
 from bench.papers import defensive_dropout, published
 from bench.run import conf_dir
 
@@ -82,7 +83,7 @@ def test_the_report_sets_the_records_beside_the_paper(folder: Path) -> None:
     text = (folder / "report" / "README.md").read_text()
     assert "`mnist_jsma` (Table 5): not run" in text
     assert "fits no n/900" in text
-    assert "n = 2 images x 9 targets" in text
+    assert "n = 2 images x 9 targets, 3 fresh draws" in text
     verdicts = pd.read_csv(folder / "report" / "verdicts.csv").set_index("sentence")
     jsma = verdicts.loc[[s for s in verdicts.index if "JSMA" in s]].iloc[0]
     assert jsma["verdict"] == "not measured"
@@ -108,3 +109,63 @@ def test_what_rises_on_the_way_does_not_fall() -> None:
     rising = defensive_dropout._falling([("0", at(50)), ("0.1", at(90)), ("0.5", at(10))])
     nothing = defensive_dropout._falling([("0", at(50)), ("0.1", Estimate(*[math.nan] * 3))])
     assert [falling[0], rising[0], nothing[0]] == ["holds", "does not hold", "not measured"]
+
+
+def test_the_report_names_the_data_of_its_records(folder: Path) -> None:
+    defensive_dropout.write(folder)
+    text = (folder / "report" / "README.md").read_text()
+    assert "MNIST" not in text
+    assert "CIFAR-10" not in text
+    assert "## Table 4: attack success against FGSM on digits" in text
+    # what was not run is of no data
+    assert "## Table 5: attack success against JSMA\n" in text
+    verdicts = pd.read_csv(folder / "report" / "verdicts.csv", keep_default_na=False)
+    assert (
+        not verdicts[["sentence", "evidence"]].apply(lambda c: c.str.contains("MNIST|CIFAR")).any(axis=None)
+    )
+    assert "attack success against FGSM on digits: falls as r' rises (train rate 0.7)" in set(
+        verdicts["sentence"]
+    )
+
+
+def test_what_was_not_measured_is_said_to_be(folder: Path) -> None:
+    defensive_dropout.write(folder)
+    assert "nan" not in (folder / "report" / "README.md").read_text()
+    verdicts = pd.read_csv(folder / "report" / "verdicts.csv", keep_default_na=False).set_index("sentence")
+    loss = verdicts.loc["r' 0.7 at train rate 0.7 costs under 1 points of accuracy (JSMA)"]
+    assert (loss["verdict"], loss["evidence"]) == ("not measured", "")
+    assert not verdicts["evidence"].str.contains("nan").any()
+
+
+def findings_of(frames: dict[str, pd.DataFrame]) -> defensive_dropout.Findings:
+    findings = defensive_dropout.Findings.__new__(defensive_dropout.Findings)
+    empty = pd.DataFrame(columns=["scheme", "attack", "images"])
+    findings.frames = {sweep: frames.get(sweep, empty) for sweep in defensive_dropout.SWEEPS}
+    return findings
+
+
+def vulnerable(successes: int, images: int) -> tuple[str, str]:
+    found = estimate(np.repeat([100.0, 0.0], [successes, images - successes]) / 100)
+    row = {"scheme": "distillation", "attack": "cw_l2", "images": images}
+    row |= {f"fresh_success_pct{end}": 100 * v for end, v in zip(("", "_low", "_high"), found, strict=True)}
+    frame = pd.DataFrame([row])
+    verdict = findings_of({"defences": frame})._cited()[1]
+    return verdict.verdict, verdict.evidence
+
+
+def test_totally_vulnerable_takes_35_images_and_the_right_bound() -> None:
+    # Wilson's lower bound of n successes of n is n / (n + 1.96^2): over 0.9 from 35 on
+    assert vulnerable(34, 34)[0] == "undecided"
+    assert "34 images can't tell, it takes 35" in vulnerable(34, 34)[1]
+    assert vulnerable(35, 35)[0] == "holds"
+    # under 100 %, but not under 90 %
+    assert vulnerable(92, 100) == ("undecided", "92.0 [85.0, 95.9]")
+    assert vulnerable(50, 100)[0] == "does not hold"
+    assert findings_of({})._cited()[1].verdict == "not measured"
+
+
+def test_figures_whose_rates_are_inferred_carry_a_note(folder: Path) -> None:
+    defensive_dropout.write(folder)
+    text = pd.read_csv(folder / "report" / "text.csv", keep_default_na=False)
+    assert list(text.loc[text["note"] != "", "printed"].astype(float)) == [40.67, 91.89]
+    assert "doesn't print the rates" in (folder / "report" / "README.md").read_text()

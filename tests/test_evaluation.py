@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -7,65 +5,6 @@ from scipy import stats
 from torch import nn
 
 from bench import evaluation
-
-
-def test_interval_of_a_proportion_is_wilsons() -> None:
-    for successes in (0, 3, 50, 100):
-        shares = np.repeat([1.0, 0.0], [successes, 100 - successes])
-        expected = stats.binomtest(successes, 100).proportion_ci(method="wilson")
-        mean, low, high = evaluation.estimate(shares)
-        assert mean == successes / 100
-        assert low == pytest.approx(expected.low, abs=2e-3)
-        assert high == pytest.approx(expected.high, abs=2e-3)
-
-
-def test_interval_holds_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(400):
-        # images of their own difficulty, 10 draws each: draws of one image are alike
-        truth = rng.beta(2, 1, 60)
-        estimate = evaluation.estimate(rng.binomial(10, truth) / 10)
-        held.append(estimate.low <= 2 / 3 <= estimate.high)
-    assert 0.92 <= np.mean(held) <= 0.99
-
-
-def test_interval_of_nothing_is_nan() -> None:
-    assert all(math.isnan(v) for v in evaluation.estimate(np.zeros(0)))
-
-
-def test_more_draws_of_the_same_images_do_not_feign_certainty() -> None:
-    few = evaluation.estimate(np.array([1.0, 0.0] * 10))
-    assert few.high - few.low > 0.35
-
-
-def test_rows_of_one_image_count_as_one_image() -> None:
-    shares = np.random.default_rng(1).integers(0, 2, 40).astype(float)
-    images = np.arange(40)
-    alone = evaluation.estimate(shares)
-    # one row an image: nothing to gather, whatever the images are called
-    assert evaluation.estimate(shares, images) == alone
-    assert evaluation.estimate(shares, 7 * images[::-1]) == alone
-    # copies tell nothing new
-    nine, of = np.repeat(shares, 9), np.repeat(images, 9)
-    copied, believed = evaluation.estimate(nine, of), evaluation.estimate(nine)
-    assert copied == pytest.approx(alone)
-    assert copied.high - copied.low > 2 * (believed.high - believed.low)
-    distances, moved = evaluation.mean_interval(nine, of), evaluation.mean_interval(shares)
-    assert distances == pytest.approx(moved)
-    assert distances.high - distances.low > 2 * np.ptp(evaluation.mean_interval(nine)[1:])
-
-
-def test_interval_of_images_with_several_rows_holds_the_truth() -> None:
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(400):
-        # images of their own difficulty, attacked at nine targets each
-        truth = rng.beta(2, 1, 60)
-        rows = rng.binomial(1, np.repeat(truth, 9)).astype(float)
-        estimate = evaluation.estimate(rows, np.repeat(np.arange(60), 9))
-        held.append(estimate.low <= 2 / 3 <= estimate.high)
-    assert 0.92 <= np.mean(held) <= 0.99
 
 
 def test_all_targets_are_every_wrong_class() -> None:
@@ -121,16 +60,6 @@ def test_fresh_draws_measure_a_known_chance() -> None:
     assert fresh.success.mean() == pytest.approx(0.3, abs=0.033)
     assert fresh.accuracy + fresh.success == pytest.approx(np.ones(50))
     assert 0 < fresh.success.std() < 0.1
-
-
-def test_randomness_check_knows_a_dead_defence_from_a_live_one() -> None:
-    images = torch.zeros(100, 1, 2, 2)
-    evaluation.check_randomness(Coin(0.5), images, True, "coin")
-    evaluation.check_randomness(nn.Flatten(), images, False, "none")
-    with pytest.raises(RuntimeError, match="scheme coin: .* equal although a site is random"):
-        evaluation.check_randomness(nn.Flatten(), images, True, "coin")
-    with pytest.raises(RuntimeError, match="differ although no site is random"):
-        evaluation.check_randomness(Coin(0.5), images, False, "coin")
 
 
 def test_passes_are_counted_an_image_each() -> None:

@@ -9,6 +9,7 @@ from running import Outcome, Run
 
 from bench import aggregate, game
 from bench.config import ConfigError
+from bench.records import Store
 
 QUICK = ("scheme=fc", "samples=12", "training.epochs=5", "evaluation.draws=6", "transfer=false")
 DEFENCES = ("fc test_rate=0.0", "fc test_rate=0.5", "fc test_rate=0.95")
@@ -132,23 +133,20 @@ def test_rows_are_attacks_columns_are_defences_and_the_bounds_make_the_values() 
 
 
 def test_a_swept_setting_belongs_to_its_side_or_makes_another_game() -> None:
-    swept = ("attack.epsilon", "model.options.width", "name", "samples")
+    swept = ("attack.epsilon", "model.options.width", "samples")
     rows = [
         {
             **cell("fgsm", "x", 10.0 * i),
             "attack.epsilon": e,
             "model.options.width": w,
-            "name": n,
             "samples": s,
         }
-        for i, (e, w, n, s) in enumerate(
-            (e, w, n, s) for s in (10, 20) for w, n in ((8, "one"), (16, "other")) for e in (0.1, 0.3)
-        )
+        for i, (e, w, s) in enumerate((e, w, s) for s in (10, 20) for w in (8, 16) for e in (0.1, 0.3))
     ]
     one, other = game.games(table(*rows, swept=swept))
     assert one.name == {"dataset": "digits", "criterion": "untargeted", "seed": 0, "samples": 10}
     assert list(one.payoffs.index) == ["fgsm attack.epsilon=0.1", "fgsm attack.epsilon=0.3"]
-    # the width is the defender's; which sweep a cell was of is nobody's
+    # the width is the defender's
     assert list(one.payoffs.columns) == ["x model.options.width=8", "x model.options.width=16"]
     assert one.payoffs.to_numpy().tolist() == [[0, 20], [10, 30]]
     assert other.payoffs.to_numpy().tolist() == [[40, 60], [50, 70]]
@@ -295,14 +293,14 @@ def test_a_missing_cell_leaves_a_strategy_out_and_says_so(
     manifests = [json.loads((Path(sweep) / "cells.json").read_text()) for sweep in played]
     cells = [entry for manifest in manifests for entry in manifest["cells"]]
     cells[1]["key"] = "0" * 16
-    (tmp_path / "cells.json").write_text(json.dumps({"store": str(output_dir / "store"), "cells": cells}))
+    aggregate.write_manifest(tmp_path, Store(output_dir / "store"), cells)
     outcome = bench_game(str(tmp_path))
     assert outcome.status == 0, outcome.err
     assert f"  left out: {DEFENCES[1]} has no result with pgd\n" in outcome.out
     assert set(pd.read_csv(tmp_path / "game.csv")["defender"]) == {DEFENCES[0], DEFENCES[2]}
     for entry in cells:
         entry["key"] = "0" * 16
-    (tmp_path / "cells.json").write_text(json.dumps({"store": str(output_dir / "store"), "cells": cells}))
+    aggregate.write_manifest(tmp_path, Store(output_dir / "store"), cells)
     outcome = bench_game(str(tmp_path))
     assert outcome.status == 1
     assert outcome.err == "error: no game has an attack and a defence left\n"

@@ -1,4 +1,3 @@
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -11,7 +10,8 @@ import torch
 from running import Run
 from torch import nn
 
-from bench import datasets, gradients, schemes
+from bench import aggregate, datasets, fingerprint, gradients, schemes
+from bench.measure import intervals
 from bench.models import Site
 from bench.records import Store
 
@@ -40,11 +40,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def part_of(folder: Path, into: Path, *wanted: int) -> Path:
     """A sweep of some of another one's cells."""
-    manifest = json.loads((folder / "cells.json").read_text())
-    manifest["store"] = str((folder / manifest["store"]).resolve())
-    manifest["cells"] = [manifest["cells"][i] for i in wanted]
-    into.mkdir(parents=True, exist_ok=True)
-    (into / "cells.json").write_text(json.dumps(manifest))
+    sweep = aggregate.Sweep.read(folder)
+    aggregate.write_manifest(into, sweep.store, [sweep.cells[i] for i in wanted])
     return into
 
 
@@ -75,7 +72,7 @@ def test_variance_of_a_linear_network_is_what_dropout_makes_it(rate: float) -> N
     measured = gradients.measure(drawn.numpy())
     assert measured["variance"] == pytest.approx(expected.mean().item(), rel=0.08)
     assert measured["signal"] == pytest.approx((w**2).mean().item(), rel=0.08)
-    assert gradients.ratio(measured["variance"], measured["signal"]).mean == pytest.approx(odds, rel=0.08)
+    assert intervals.ratio(measured["variance"], measured["signal"]).mean == pytest.approx(odds, rel=0.08)
 
 
 def test_few_draws_are_right_on_average() -> None:
@@ -118,15 +115,6 @@ def test_cosine_is_the_mean_over_pairs() -> None:
             for a, b in ((drawn[i, image], drawn[j, image]) for i, j in pairs)
         ]
         assert gradients.measure(drawn)["cosine"][image] == pytest.approx(np.mean(cosines))
-
-
-def test_a_ratio_has_no_interval_where_no_mean_is_seen() -> None:
-    assert gradients.ratio(np.ones(3), np.array([1.0, -2.0, 0.5]))[0] == math.inf
-    mean, low, high = gradients.ratio(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]))
-    # the images agree
-    assert (mean, low, high) == (0.5, 0.5, 0.5)
-    mean, low, high = gradients.ratio(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 5.0]))
-    assert low < mean < high
 
 
 def test_measures_follow_the_rate(swept: Path) -> None:
@@ -195,7 +183,7 @@ def test_attacks_share_gradients_and_nothing_is_drawn_twice(
     for path in (swept.parent / "store" / "gradients").glob("*.safetensors"):
         path.unlink()
     # what is kept is named by the source of what drew it
-    monkeypatch.setattr(gradients.inspect, "getsource", lambda function: function.__name__)
+    monkeypatch.setattr(fingerprint, "source", lambda function: function.__name__)
     monkeypatch.setattr(gradients, "draw", spy)
     first = gradients.table([swept], **SHORT)
     assert len(first) == 6
@@ -280,18 +268,18 @@ def test_what_cannot_be_restored_is_a_row_with_its_reason(
 ) -> None:
     store = Store(swept.parent / "store")
     folder = part_of(swept, tmp_path / "holes", 0, 1, 2, 3)
-    manifest = json.loads((folder / "cells.json").read_text())
-    manifest["cells"][0]["key"] = "0" * 16
+    cells = [dict(entry) for entry in aggregate.Sweep.read(folder).cells]
+    cells[0]["key"] = "0" * 16
     for at, key, change in (
         (1, "1" * 16, {"checkpoint": {"key": "gone", "sha256": ""}}),
         (2, "2" * 16, {"data": {"fingerprint": "other", "shape": [1, 8, 8], "classes": 10}}),
         (3, "3" * 16, {}),
     ):
-        original = manifest["cells"][at]["key"]
+        original = cells[at]["key"]
         samples = store.samples(original) if at < 3 else None
         store.write(key, {**store.read(original), **change, "key": key}, samples)
-        manifest["cells"][at]["key"] = key
-    (folder / "cells.json").write_text(json.dumps(manifest))
+        cells[at]["key"] = key
+    aggregate.write_manifest(folder, store, cells)
     try:
         command(folder, "--draws", 12, "--images", 4)
     finally:

@@ -4,7 +4,7 @@ from running import Run
 from torch import nn
 
 from bench import schemes
-from bench.models import FourConv, Site
+from bench.models import FourConv, Site, TwoConv
 
 PAPERS = {
     "mnist": ((1, 28, 28), {"width": 32, "units": 200}, 1024),
@@ -78,3 +78,10 @@ def test_too_small_an_image_is_refused_in_one_line(bench_run: Run) -> None:
         assert outcome.status == 2
         expected = "error: model.options: four_conv: images of 8x8 are too small for padding 0; use 1"
         assert outcome.err.strip() == expected
+
+
+def test_two_conv_needs_four_pixels() -> None:
+    assert TwoConv((1, 4, 4), 10)(torch.zeros(1, 1, 4, 4)).shape == (1, 10)
+    for sides in ((3, 4), (4, 3)):
+        with pytest.raises(ValueError, match=f"images of {sides[0]}x{sides[1]} are too small"):
+            TwoConv((1, *sides), 10)

@@ -1,10 +1,8 @@
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.evaluation import Estimate
+from bench.measure.intervals import Estimate
 from bench.papers import published
 
 SCHEMES = ["none", "input", "feature", "fc", "all"]
@@ -74,28 +72,6 @@ def test_every_table_is_complete() -> None:
     assert len(published.table("testing_phase", "table4", "", "")) == 4 * 6 + 5
 
 
-def proportion(successes: float, n: int) -> Estimate:
-    from bench.evaluation import estimate
-
-    return estimate(np.repeat([1.0, 0.0], [int(successes * n), n - int(successes * n)]))
-
-
-def test_interval_of_a_difference_is_newcombes() -> None:
-    # Newcombe (1998), Table II, example (a): 56/70 - 48/80
-    found = published.difference(proportion(56 / 70, 70), proportion(48 / 80, 80))
-    assert found.mean == pytest.approx(0.2)
-    assert found.low == pytest.approx(0.0524, abs=2e-3)
-    assert found.high == pytest.approx(0.3339, abs=2e-3)
-
-
-def test_interval_of_a_mean_shrinks_with_the_root() -> None:
-    one = Estimate(1.0, 0.8, 1.2)
-    four = published.mean_of([one] * 4)
-    assert four.mean == 1
-    assert four.high - four.low == pytest.approx(0.2)
-    assert math.isnan(published.mean_of([]).mean)
-
-
 def test_order_is_judged_by_intervals_and_not_by_eye() -> None:
     low, middle, high = Estimate(1, 0.9, 1.1), Estimate(1.1, 0.9, 1.3), Estimate(2, 1.9, 2.1)
     assert published.ordered([("a", low, "b", high)])[0] == "holds"
@@ -112,12 +88,6 @@ def test_a_small_difference_is_judged_by_its_interval() -> None:
     assert published.small(Estimate(-2, -3, -1), 0.5) == "does not hold"
 
 
-def test_rank_correlation_leaves_holes_out() -> None:
-    published_, measured = pd.Series([1, 2, np.nan, 4]), pd.Series([10, 20, 5, 40])
-    assert published.rank_correlation(published_, measured) == (pytest.approx(1.0), 3)
-    assert math.isnan(published.rank_correlation(published_, pd.Series([1.0] * 4))[0])
-
-
 @pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5", "table6"])
 def test_defensive_dropout_success_counts_attacks_but_for_the_errata(name: str) -> None:
     keys = ("quantity", "train_rate") if name == "table2" else ("train_rate", "test_rate")
@@ -132,3 +102,57 @@ def test_defensive_dropout_success_counts_attacks_but_for_the_errata(name: str) 
     off &= (frame["value"] - 100 * counts.round() / attacks).abs() > 0.0051
     assert list(frame["note"].str.contains("fits no n/900")) == list(off)
     assert frame["value"].notna().all()
+
+
+NOTHING = Estimate(*[float("nan")] * 3)
+
+
+def test_what_is_missing_is_not_measured_whatever_is_asked_of_it() -> None:
+    there = Estimate(1, 0.9, 1.1)
+    assert published.ordered([("a", there, "b", NOTHING)]) == ("not measured", "")
+    # not even where another step is clearly reversed
+    assert (
+        published.ordered([("a", there, "c", NOTHING), ("a", Estimate(2, 2, 2), "b", there)])[0]
+        == "not measured"
+    )
+    assert published.small(NOTHING, 0.5) == "not measured"
+    assert published.combined(["holds", "not measured", "undecided"]) == "not measured"
+    assert published.combined(["does not hold", "not measured"]) == "does not hold"
+    assert published.words(NOTHING) == "not measured"
+
+
+def test_a_figure_without_an_interval_decides_nothing() -> None:
+    # such as the L2 of a single success
+    single = Estimate(2.0, float("nan"), float("nan"))
+    verdict, evidence = published.ordered([("a", Estimate(1, 0.9, 1.1), "b", single)])
+    assert verdict == "undecided"
+    assert evidence == "b - a +1 (no interval)"
+    assert published.words(single, ".2f") == "2.00 (no interval)"
+    assert published.small(single, 5) == "undecided"
+
+
+def test_verdicts_on_printed_figures_stand_beside_those_that_have_them() -> None:
+    def verdict(sentence: str, found: str) -> published.Verdict:
+        return published.Verdict("4.2", sentence, found, "")
+
+    measured = [
+        verdict("falls", "undecided"),
+        verdict("is a figure", "holds"),
+        verdict("rises", "not measured"),
+    ]
+    printed = [verdict("falls", "holds"), verdict("rises", "not measured")]
+    frame = published.verdicts_beside(measured, printed)
+    assert list(frame["as_printed"]) == ["holds", "", ""]
+    assert list(frame["verdict"]) == ["undecided", "holds", "not measured"]
+
+
+def test_rates_that_the_paper_does_not_print_are_marked_as_inferred() -> None:
+    text = published.table("defensive_dropout", "text", "data", "attack")
+    inferred = text[text["rates"] == "inferred"]
+    # 40.67 and 91.89 % are printed without their rates; C&W's 100 % is Table 6's, at train rate 0.3
+    assert list(zip(inferred["attack"], inferred["printed"], strict=True)) == [
+        ("fgsm_fixed", "40.67"),
+        ("jsma", "91.89"),
+    ]
+    assert "100" not in set(text["printed"])
+    assert set(text["rates"]) == {"printed", "inferred"}

@@ -206,3 +206,18 @@ def test_bad_settings_get_one_line_and_no_training(
         (line,) = outcome.err.strip().splitlines()
         assert line.startswith("error: "), line
         assert words in line, (arguments, line)
+
+
+def test_a_scheme_of_the_users_own_folder_is_searched(
+    bench_search: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    (tmp_path / "my files" / "scheme").mkdir(parents=True)
+    (tmp_path / "my files" / "scheme" / "mine.yaml").write_text("sites:\n  fc1: 0.5\n  fc9: 0.5\n")
+    outcome = bench_search(*QUICK, "--config-dir", str(tmp_path / "my files"), "scheme=mine")
+    # it is found, and looked at
+    assert outcome.status == 2
+    assert outcome.err.startswith("error: scheme.sites.fc9: four_conv has no such site; allowed: input, conv")
+    outcome = bench_search(*QUICK, "--config-dir", str(tmp_path / "nowhere"), "scheme=mine")
+    assert outcome.err == f"error: --config-dir: no folder {tmp_path / 'nowhere'}\n"
+    outcome = bench_search(*QUICK, "--step", "much")
+    assert (outcome.status, outcome.err) == (2, "error: argument --step: invalid float value: 'much'\n")

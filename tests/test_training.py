@@ -1,12 +1,15 @@
 import dataclasses
+import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from bench import datasets, evaluation, schemes, training
+from bench import datasets, evaluation, records, schemes, training
 from bench.models import TwoConv
 
 CPU = torch.device("cpu")
@@ -71,22 +74,28 @@ def test_network_comes_back_frozen_and_silent(data: datasets.Dataset, tmp_path: 
     assert torch.equal(model(images), model(images))
 
 
-def test_damaged_checkpoint_is_refused_by_name(data: datasets.Dataset, tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_set_aside_and_trained_again(
+    data: datasets.Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     network = training.trained(plan(), data, tmp_path, CPU)
     path = tmp_path / f"{network.key}.safetensors"
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[-10] ^= 64
-    for damaged in (whole[: len(whole) // 2], bytes(flipped), b""):
+    for number, damaged in enumerate((whole[: len(whole) // 2], bytes(flipped), b""), 1):
         path.write_bytes(damaged)
-        with pytest.raises(training.CheckpointError, match="delete it") as refused:
-            training.trained(plan(), data, tmp_path, CPU)
+        with pytest.raises(records.Unreadable, match="damaged") as refused:
+            training.load(path, plan().build, CPU)
         assert path.name in str(refused.value)
         assert "\n" not in str(refused.value)
+        caplog.clear()
+        assert training.trained(plan(), data, tmp_path, CPU).sha256 == network.sha256
+        assert f"set aside as {path.name}.damaged-{number}" in caplog.text
+        assert path.with_name(f"{path.name}.damaged-{number}").read_bytes() == damaged
     other = training.trained(plan(seed=1), data, tmp_path, CPU)
     (tmp_path / f"{other.key}.safetensors").rename(path)
-    with pytest.raises(training.CheckpointError, match="other settings"):
-        training.trained(plan(), data, tmp_path, CPU)
+    with pytest.raises(records.Unreadable, match="under another's name"):
+        training.load(path, plan().build, CPU)
 
 
 def test_masks_act_in_training(data: datasets.Dataset) -> None:
@@ -111,3 +120,268 @@ def test_a_network_leaves_training_without_its_dropout(data: datasets.Dataset) -
     )
     images = torch.from_numpy(data.x_test[:50])
     assert torch.equal(model(images), model(images))
+
+
+@pytest.fixture(scope="module")
+def few(data: datasets.Dataset) -> datasets.Dataset:
+    """The first 161 images: two batches of 80, and one more image."""
+    return dataclasses.replace(data, x_train=data.x_train[:161], y_train=data.y_train[:161])
+
+
+def plan_for(build: Callable[[], nn.Module], **changes: object) -> training.Plan:
+    settings = {"network": getattr(build, "__name__", "")}
+    made = dataclasses.replace(plan(), build=build, rates={}, batch_size=80, settings=settings)
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def hidden() -> nn.Linear:
+    return nn.Linear(64, 32)
+
+
+class Tied(nn.Module):
+    """The usual trunk and head, and the whole of them registered too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Flatten(), hidden(), nn.ReLU())
+        self.head = nn.Linear(32, 10)
+        self.whole = nn.Sequential(self.trunk, self.head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.whole(x)
+
+
+class Spectral(nn.Sequential):
+    def __init__(self) -> None:
+        normed = nn.utils.parametrizations.spectral_norm
+        super().__init__(nn.Flatten(), normed(hidden()), nn.ReLU(), normed(nn.Linear(32, 10)))
+
+
+class Lazy(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.LazyLinear(32), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(10))
+
+
+class Normalised(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), hidden(), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
+
+
+class Dropping(nn.Sequential):
+    """Draws from the global generator in training."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), hidden(), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 10))
+
+
+class Projecting(nn.Module):
+    """Projects at random first, and doesn't count this among its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("projection", torch.randn(64, 32), persistent=False)
+        self.numpy_projection = torch.from_numpy(np.random.normal(size=(32, 32)).astype(np.float32))  # noqa: NPY002
+        self.out = nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out((x.flatten(1) @ self.projection @ self.numpy_projection / 32).relu())
+
+
+class HalfPrecise(nn.Module):
+    """Keeps some of its weights in bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = hidden(), nn.Linear(32, 10, dtype=torch.bfloat16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x.flatten(1)).relu().bfloat16()).float()
+
+
+NETWORKS = [Tied, Spectral, Lazy, Normalised, Dropping, Projecting, HalfPrecise]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_network_of_any_build_is_the_same_trained_kept_and_trained_again(
+    data: datasets.Dataset, few: datasets.Dataset, tmp_path: Path, network: type[nn.Module]
+) -> None:
+    images = torch.from_numpy(data.x_test)
+    fitted = training.fit(plan_for(network, epochs=20, learning_rate=1e-2), few, CPU)
+    assert (fitted(images).argmax(1).numpy() == data.y_test).mean() > 0.5
+
+    torch.manual_seed(1)  # another state of the generators than before
+    kept = training.trained(plan_for(network, epochs=20, learning_rate=1e-2), few, tmp_path, CPU)
+    assert torch.equal(kept.model(images), fitted(images))
+    assert not any(p.requires_grad for p in kept.model.parameters())
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_generators_of_the_caller_are_left_as_they_were(few: datasets.Dataset, tmp_path: Path) -> None:
+    for _ in ("trained", "from its checkpoint"):
+        random.seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        torch.manual_seed(3)
+        expected = random.random(), np.random.random(), torch.rand(1)  # noqa: NPY002
+        random.seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        torch.manual_seed(3)
+        training.trained(plan_for(Projecting), few, tmp_path, CPU)
+        assert (random.random(), np.random.random(), torch.rand(1)) == expected  # noqa: NPY002
+
+
+def test_seed_decides_what_a_network_draws_by_itself(few: datasets.Dataset) -> None:
+    outputs = [
+        training.fit(plan_for(Dropping, seed=seed), few, CPU)(torch.from_numpy(few.x_test))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
+def test_weights_of_two_conv_are_those_of_plain_pytorch(few: datasets.Dataset) -> None:
+    from bench.fingerprint import derive_seed
+
+    few = dataclasses.replace(few, x_train=few.x_train[:160], y_train=few.y_train[:160])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(0, "weights"))
+        expected = TwoConv((1, 8, 8), 10)
+    order = torch.randperm(160, generator=torch.Generator().manual_seed(derive_seed(0, "order")))
+    optimizer = torch.optim.Adam(expected.parameters(), 1e-3)
+    for step, rows in enumerate(order.split(80)):
+        optimizer.param_groups[0]["lr"] = 1e-3 * (1 + np.cos(np.pi * step / 2)) / 2
+        optimizer.zero_grad()
+        images, labels = torch.from_numpy(few.x_train)[rows], torch.from_numpy(few.y_train)[rows]
+        nn.functional.cross_entropy(expected(images), labels).backward()
+        optimizer.step()
+    fitted = training.fit(plan_for(lambda: TwoConv((1, 8, 8), 10)), few, CPU)
+    for got, wanted in zip(fitted.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(got, wanted.detach(), atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [
+        (161, 80, [80, 81]),
+        (162, 80, [80, 80, 2]),
+        (160, 80, [80, 80]),
+        (3, 1, [1, 1, 1]),
+        (1, 80, [1]),
+        (79, 80, [79]),
+    ],
+)
+def test_a_last_batch_of_one_image_joins_the_one_before(count: int, size: int, expected: list[int]) -> None:
+    assert training.batch_sizes(count, size) == expected
+
+
+def test_training_that_diverges_keeps_nothing(few: datasets.Dataset, tmp_path: Path) -> None:
+    def diverging(train: Callable[[training.Loss], nn.Module]) -> nn.Module:
+        return train(
+            lambda model, x, y: nn.functional.cross_entropy(model(x), y) * torch.tensor(float("nan"))
+        )
+
+    def spoiling(train: Callable[[training.Loss], nn.Module]) -> nn.Module:
+        model = training.Plain()(train)
+        model[1].weight[0, 0] = torch.inf
+        return model
+
+    for way, words in (
+        (
+            diverging,
+            "loss is nan before the first step: the untrained network's outputs are not finite, or the loss of them isn't",
+        ),
+        (spoiling, "training diverged: 1.weight is not finite; lower training.learning_rate"),
+    ):
+        with pytest.raises(training.TrainingError) as error:
+            training.trained(plan_for(Normalised, way=way), few, tmp_path, CPU)
+        assert str(error.value) == words
+    diverged = "^training diverged: loss is (nan|inf) after epoch [1-5]; lower training.learning_rate$"
+    with pytest.raises(training.TrainingError, match=diverged):
+        training.trained(
+            plan_for(lambda: TwoConv((1, 8, 8), 10), learning_rate=1e15, epochs=5), few, tmp_path, CPU
+        )
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_infinities_that_a_network_was_built_with_are_its_own(few: datasets.Dataset, tmp_path: Path) -> None:
+    class Masking(Normalised):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    training.trained(plan_for(Masking), few, tmp_path, CPU)
+
+
+def test_way_that_returns_something_else_is_one_line(few: datasets.Dataset, tmp_path: Path) -> None:
+    class Wrong:
+        def __init__(self, returned: object):
+            self.returned = returned
+
+        def __call__(self, train: Callable[[training.Loss], nn.Module]) -> nn.Module:
+            return self.returned  # type: ignore[return-value]
+
+    for returned, words in (
+        (None, "way of training .*Wrong returned NoneType, expected the network"),
+        (Dropping(), "way of training .*Wrong returned a Dropping with other weights"),
+    ):
+        with pytest.raises(training.TrainingError, match=words):
+            training.trained(plan_for(Normalised, way=Wrong(returned)), few, tmp_path, CPU)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_state_that_is_not_a_tensor_is_one_line(few: datasets.Dataset, tmp_path: Path) -> None:
+    class Extra(Normalised):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"version": 1}
+
+        def set_extra_state(self, state: object) -> None:
+            pass
+
+    with pytest.raises(training.TrainingError, match="_extra_state is a dict, and only tensors can be kept"):
+        training.trained(plan_for(Extra), few, tmp_path, CPU)
+
+
+def test_a_network_whose_checkpoint_cannot_be_written_is_used_and_nothing_is_left_of_it(
+    few: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(state: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    kept = training.trained(plan_for(Normalised), few, tmp_path / "kept", CPU)
+    monkeypatch.setattr(records, "save_file", full)
+    assert training.trained(plan_for(Normalised), few, tmp_path / "lost", CPU).sha256 == kept.sha256
+    assert "can't be written (No space left on device)" in caplog.text
+    assert [path.suffix for path in (tmp_path / "lost").iterdir()] == [".lock"]
+
+
+def test_checkpoint_of_another_network_under_this_name_is_refused(
+    few: datasets.Dataset, tmp_path: Path
+) -> None:
+    key = training.trained(plan_for(Normalised), few, tmp_path, CPU).key
+    with pytest.raises(records.Unreadable, match="of another network") as error:
+        training.load(tmp_path / f"{key}.safetensors", Tied, CPU)
+    assert "\n" not in str(error.value)
+
+
+def test_network_that_names_one_class_for_all_has_learnt_nothing(data: datasets.Dataset) -> None:
+    for always in range(10):
+        with pytest.raises(
+            training.TrainingError, match="training didn't get above chance: .* lower"
+        ) as error:
+            training.check_learnt(data.y_test == always, data.y_test)
+        assert "\n" not in str(error.value)
+    share = np.bincount(data.y_test).max() / 500
+    assert f"always naming class {np.bincount(data.y_test).argmax()} gives {share:.1%}" in str(error.value)
+    training.check_learnt(data.y_test < 2, data.y_test)
+    # a test set may be a single image, or of a single class
+    training.check_learnt(np.array([True]), data.y_test[:1])
+
+
+def test_learning_rate_far_too_large_is_noticed(data: datasets.Dataset) -> None:
+    fitted = training.fit(
+        dataclasses.replace(plan(epochs=2), rates={}, learning_rate=1.0, batch_size=32), data, CPU
+    )
+    right = fitted(torch.from_numpy(data.x_test)).argmax(1).numpy() == data.y_test
+    with pytest.raises(training.TrainingError, match="above chance"):
+        training.check_learnt(right, data.y_test)

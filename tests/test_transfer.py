@@ -1,5 +1,4 @@
 import importlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,8 @@ import pytest
 import torch
 from running import Run
 
-from bench import cell, evaluation, transfer
+from bench import aggregate, cell, evaluation, transfer
+from bench.config import Reader
 from bench.records import Store
 
 QUICK = ("samples=12", "training.epochs=5", "evaluation.draws=6")
@@ -77,11 +77,9 @@ def test_means_stand_at_the_edges(crossed: pd.DataFrame) -> None:
 def test_a_missing_cell_is_a_hole_with_its_reason(
     crossed: pd.DataFrame, output_dir: Path, tmp_path: Path
 ) -> None:
-    manifest = json.loads((output_dir / "crossed" / "cells.json").read_text())
-    manifest["store"] = str(output_dir / "store")
-    gone = next(c for c in manifest["cells"] if c["config"]["scheme"]["name"] == "fc")
-    gone["key"] = "0" * 16
-    (tmp_path / "cells.json").write_text(json.dumps(manifest))
+    cells = [dict(entry) for entry in aggregate.Sweep.read(output_dir / "crossed").cells]
+    next(c for c in cells if c["config"]["scheme"]["name"] == "fc")["key"] = "0" * 16
+    aggregate.write_manifest(tmp_path, Store(output_dir / "store"), cells)
     pairs = transfer.table(tmp_path)
     holes = pairs[pairs["accuracy_pct"].isna()]
     # its row and its column, for one attack of two
@@ -104,23 +102,38 @@ def test_one_scheme_alone_has_nothing_to_compare(bench_run: Run, output_dir: Pat
     assert not (output_dir / "alone" / "transfer.csv").exists()
 
 
-def test_an_edited_operation_is_looked_through_again(
+def test_an_edited_operation_looks_at_nothing_until_its_cells_are_computed_again(
     bench_run: Run, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "mysign.py"
-    source.write_text("class Sign:\n    def __call__(self, x, rate, generator): return x\n")
+    code = "class Sign:\n    random = False\n    def __call__(self, x, rate, generator): return {}x\n"
+    source.write_text(code.format("1.0 * "))
     (tmp_path / "scheme").mkdir()
-    (tmp_path / "scheme" / "sign.yaml").write_text("sites: {fc: 0.0}\noperation: {_target_: mysign.Sign}\n")
+    (tmp_path / "scheme" / "sign.yaml").write_text("sites: {fc: 0.5}\noperation: {_target_: mysign.Sign}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    arguments = ("-m", "--config-dir", str(tmp_path), "trusted_modules=[bench,foolbox,mysign]", "name=sign")
-    outcome = bench_run(*arguments, "scheme=sign,none", "attack=fgsm", *QUICK)
+    arguments = (
+        "-m", "--config-dir", str(tmp_path), "trusted_modules=[bench,foolbox,mysign]", "name=sign",
+        "scheme=sign,none", "attack=fgsm", *QUICK,
+    )  # fmt: skip
+    outcome = bench_run(*arguments)
     assert outcome.status == 0, outcome.err
-    before = pd.read_csv(output_dir / "sign" / "transfer.csv").set_index(["generated_under", "recognised_by"])
+    mine = Reader(trusted=("bench", "foolbox", "mysign"))
+    pairs = ["generated_under", "recognised_by"]
+    before = transfer.table(output_dir / "sign", mine).set_index(pairs)
     assert before.loc[("none", "sign"), "accuracy_pct"] == 0
 
     # the same hidden layer upside down
-    source.write_text("class Sign:\n    def __call__(self, x, rate, generator): return -x\n")
+    source.write_text(code.format("-"))
     importlib.reload(importlib.import_module("mysign"))
-    after = transfer.table(output_dir / "sign").set_index(["generated_under", "recognised_by"])
-    looked_again = after["seconds"] != before["seconds"]
-    assert looked_again[looked_again].index.get_level_values("recognised_by").unique().tolist() == ["sign"]
+    edited = transfer.table(output_dir / "sign", mine).set_index(pairs)
+    of_sign = edited.index.get_level_values("recognised_by") == "sign"
+    assert edited.loc[of_sign, "accuracy_pct"].isna().all()
+    assert edited.loc[of_sign, "reason"].str.contains("the code of its network or scheme changed").all()
+    # what the edit can't have changed is as it was
+    assert edited.loc[~of_sign, "accuracy_pct"].equals(before.loc[~of_sign, "accuracy_pct"])
+
+    assert bench_run(*arguments).status == 0
+    after = transfer.table(output_dir / "sign", mine).set_index(pairs)
+    assert after["accuracy_pct"].notna().all()
+    clean = pd.read_csv(output_dir / "sign" / "results.csv").set_index("scheme")["clean_accuracy_pct"]
+    assert clean["sign"] < 50 < clean["none"]

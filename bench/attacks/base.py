@@ -236,6 +236,7 @@ def row_gradients(
     criterion: Criterion,
     loss: Callable[[Criterion, ep.Tensor], ep.Tensor],
     draws: int,
+    mean: Callable[[ep.Tensor, int], ep.Tensor] = mean_draws,
 ) -> Callable[[ep.Tensor, np.ndarray], tuple[ep.Tensor, ep.Tensor, ep.Tensor]]:
     """A function that gives each row's loss and its gradient, averaged over draws, from one pass.
 
@@ -245,6 +246,7 @@ def row_gradients(
         criterion: Their criterion.
         loss: Of a criterion and logits, the loss of each row.
         draws: How many draws to average over.
+        mean: Of the losses of every draw and ``draws``, the loss of each row.
 
     Returns:
         A function of some perturbed images, in any shape, and of the rows they belong to. It returns
@@ -254,7 +256,7 @@ def row_gradients(
 
     def summed(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, tuple[ep.Tensor, ep.Tensor]]:
         logits = pass_draws(model, z.reshape((len(rows), *x.shape[1:])), draws)
-        losses = mean_draws(loss(repeat(take(criterion, rows), len(rows), draws), logits), draws)
+        losses = mean(loss(repeat(take(criterion, rows), len(rows), draws), logits), draws)
         return losses.sum(), (losses, logits)
 
     value_and_grad = ep.value_and_grad_fn(x, summed, has_aux=True)

@@ -30,8 +30,8 @@ class CarliniWagnerAttack(BatchAttack, ABC):
         super().__init__(gradient_draws=gradient_draws, accept_draws=accept_draws)
         if steps < 1:
             raise ValueError(f"expected steps to be at least 1, got {steps}")
-        if not confidence >= 0:
-            raise ValueError(f"expected confidence to be at least 0, got {confidence}")
+        if not 0 <= confidence < np.inf:
+            raise ValueError(f"expected confidence to be finite and at least 0, got {confidence}")
         self.steps = steps
         self.confidence = confidence
 

@@ -102,8 +102,8 @@ class CarliniWagnerL0Attack(CarliniWagnerAttack):
                 raise ValueError(f"expected {name} to be at least 1, got {count}")
         if not 0 < share <= 1:
             raise ValueError(f"expected share to be in (0, 1], got {share}")
-        if not stepsize > 0:
-            raise ValueError(f"expected stepsize to be above 0, got {stepsize}")
+        if not 0 < stepsize < np.inf:
+            raise ValueError(f"expected stepsize to be finite and above 0, got {stepsize}")
         if channel_axis is not None and channel_axis < 1:
             raise ValueError(f"expected channel_axis to be None or at least 1, got {channel_axis}")
         self.settle = settle

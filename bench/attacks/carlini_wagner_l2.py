@@ -96,10 +96,10 @@ class CarliniWagnerL2Attack(CarliniWagnerAttack):
         )
         if search_steps < 1:
             raise ValueError(f"expected search_steps to be at least 1, got {search_steps}")
-        if not stepsize > 0:
-            raise ValueError(f"expected stepsize to be above 0, got {stepsize}")
-        if initial_c is not None and not initial_c > 0:
-            raise ValueError(f"expected initial_c to be None or above 0, got {initial_c}")
+        if not 0 < stepsize < np.inf:
+            raise ValueError(f"expected stepsize to be finite and above 0, got {stepsize}")
+        if initial_c is not None and not 0 < initial_c < np.inf:
+            raise ValueError(f"expected initial_c to be None, or finite and above 0, got {initial_c}")
         if not 0 <= tolerance < 1:
             raise ValueError(f"expected tolerance to be in [0, 1), got {tolerance}")
         self.search_steps = search_steps

@@ -79,8 +79,8 @@ class CarliniWagnerLinfAttack(CarliniWagnerAttack):
         )
         if search_steps < 1:
             raise ValueError(f"expected search_steps to be at least 1, got {search_steps}")
-        if not stepsize > 0:
-            raise ValueError(f"expected stepsize to be above 0, got {stepsize}")
+        if not 0 < stepsize < np.inf:
+            raise ValueError(f"expected stepsize to be finite and above 0, got {stepsize}")
         if not 0 <= tolerance < 1:
             raise ValueError(f"expected tolerance to be in [0, 1), got {tolerance}")
         self.search_steps = search_steps

@@ -93,8 +93,8 @@ class DeepFoolAttack(BatchAttack):
             raise ValueError(f"expected candidates to be at least 2 or None, got {candidates}")
         if spare is not None and spare < 0:
             raise ValueError(f"expected spare to be at least 0 or None, got {spare}")
-        if not overshoot >= 0:
-            raise ValueError(f"expected overshoot to be at least 0, got {overshoot}")
+        if not 0 <= overshoot < np.inf:
+            raise ValueError(f"expected overshoot to be finite and at least 0, got {overshoot}")
         self.steps = steps
         self.candidates = candidates
         self.spare = spare
@@ -161,8 +161,6 @@ class DeepFoolAttack(BatchAttack):
     def _candidates(self, logits: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
         """The most probable classes that aren't a row's own, shape ``(batch, classes)``."""
         others = logits.shape[1] - 1
-        if others < 1:
-            raise ValueError(f"expected a model with at least 2 classes, got {others + 1}")
         count = others if self.candidates is None else min(max(self.candidates - 1, k), others)
         without_own = np.where(np.arange(logits.shape[1]) == own[:, None], -np.inf, logits)
         order: np.ndarray = np.argsort(-without_own, axis=1, kind="stable")

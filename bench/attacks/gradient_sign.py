@@ -12,11 +12,14 @@ from foolbox.devutils import atleast_kd
 from foolbox.distances import linf
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, put, row_gradients
-from .criteria import cross_entropy, take
+from .base import BatchAttack, Progress, mean_draws, put, row_gradients
+from .criteria import odds_against, softplus, take
 
 # Smaller passes than this waste the machine, so a small batch tries several epsilons in one.
 SMALLEST_PASS = 64
+
+# Of float32's 87 logits the network's own derivatives need their share.
+FAINT = -60.0
 
 
 class GradientSignAttack(BatchAttack):
@@ -25,6 +28,9 @@ class GradientSignAttack(BatchAttack):
     ``x' = clip(x + epsilon sign(gradient))``, the gradient taken once, at ``x``: of the label's
     cross-entropy upwards (``Misclassification``, ``TopKMisclassification``), or of the target's
     downwards (``TargetedMisclassification``).
+
+    A network may be so confident that its cross-entropy and the gradient of it underflow: there the
+    gradient is that of its logarithm, which points the same way.
 
     ``epsilons`` of the call decides what is done, for each of its entries:
 
@@ -107,9 +113,9 @@ class GradientSignAttack(BatchAttack):
 
         def loss(criterion: Criterion, logits: ep.Tensor) -> ep.Tensor:
             classes = criterion.target_classes if targeted else criterion.labels  # type: ignore[attr-defined]
-            return cross_entropy(logits, classes)
+            return odds_against(logits, classes)
 
-        evaluate = row_gradients(model, x, criterion, loss, self.gradient_draws)
+        evaluate = row_gradients(model, x, criterion, loss, self.gradient_draws, mean_cross_entropy)
         _, logits, gradient = evaluate(x, np.arange(len(x)))
         sign = gradient.sign()
         return (-sign if targeted else sign), self.accept(model, x, criterion, logits)
@@ -146,3 +152,22 @@ class GradientSignAttack(BatchAttack):
         if progress is not None:
             progress(len(x), len(x))
         return xp, accepted
+
+
+def mean_cross_entropy(odds: ep.Tensor, draws: int) -> ep.Tensor:
+    """The mean over draws of the cross-entropies with these log odds, or something that rises with it.
+
+    Where every draw is so confident that the cross-entropy, by then the exponential of the log odds,
+    nears the smallest number there is, it is the logarithm of their sum instead.
+
+    Args:
+        odds: As ``odds_against`` gives them for ``pass_draws``, shape ``(draws * batch,)``.
+        draws: How many draws.
+
+    Returns:
+        Shape ``(batch,)``.
+    """
+    by_draw = odds.reshape((draws, -1))
+    largest = by_draw.max(axis=0)
+    logarithm = (by_draw - largest).exp().sum(axis=0).log() + largest
+    return ep.where(largest < FAINT, logarithm, mean_draws(softplus(odds), draws))

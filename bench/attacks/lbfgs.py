@@ -78,8 +78,8 @@ class LBFGSAttack(BatchAttack):
         for name, count in (("search_steps", search_steps), ("steps", steps), ("memory", memory)):
             if count < 1:
                 raise ValueError(f"expected {name} to be at least 1, got {count}")
-        if not initial_c > 0:
-            raise ValueError(f"expected initial_c to be above 0, got {initial_c}")
+        if not 0 < initial_c < np.inf:
+            raise ValueError(f"expected initial_c to be finite and above 0, got {initial_c}")
         if not 0 < tolerance < 1:
             raise ValueError(f"expected tolerance to be in (0, 1), got {tolerance}")
         self.search_steps = search_steps

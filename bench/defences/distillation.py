@@ -1,6 +1,7 @@
 """Defensive distillation, a way of training."""
 
 from collections.abc import Callable
+from math import inf
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,16 +17,16 @@ class Distillation:
     architecture, initial weights and dropout in training; the teacher gives its labels without dropout.
 
     Args:
-        temperature: T of the softmax, over 0.
+        temperature: T of the softmax, over 0 and finite.
 
     Raises:
-        ValueError: for a temperature that is not over 0.
+        ValueError: for a temperature that is not.
 
     Source: Papernot et al. (2016), "Distillation as a Defense"; "Defensive Dropout", equation (6).
     """
 
     def __init__(self, temperature: float):
-        if not temperature > 0:
+        if not 0 < temperature < inf:
             raise ValueError(f"expected a temperature over 0, got {temperature}")
         self.temperature = temperature
 

@@ -9,9 +9,7 @@ writes ``outputs/defensive_dropout/report/``, from those sweeps that are there, 
 game, and the searches of Algorithm 1 that are kept in folders named ``search_*`` beside them.
 """
 
-import argparse
 import copy
-import dataclasses
 import itertools
 import json
 import math
@@ -22,9 +20,12 @@ from typing import Any
 import pandas as pd
 
 from bench import aggregate, figures, game, gradients, records
-from bench.evaluation import Estimate
+from bench.command import Parser, guarded
+from bench.config import STRANGER, Reader
+from bench.measure import ranks
+from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
-from bench.papers.published import Verdict, beside, difference, ordered, small
+from bench.papers.published import Verdict, beside, ordered, small, words
 from bench.records import OK
 
 PAPER = "defensive_dropout"
@@ -41,11 +42,11 @@ SWEEPS = {
 TABLES = {"table3": "cifar10_fgsm", "table4": "mnist_fgsm", "table5": "mnist_jsma", "table6": "mnist_cw"}
 CURVES = {"figure3": "mnist_cw", "figure5": "cifar10_cw"}
 CAPTIONS = {
-    "table2": "SAP against C&W on CIFAR-10: test accuracy, attack success and L2 by training rate",
-    "table3": "attack success against FGSM on CIFAR-10, %",
-    "table4": "attack success against FGSM on MNIST, %",
-    "table5": "attack success against JSMA on MNIST, %",
-    "table6": "attack success against C&W on MNIST, %",
+    "table2": "test accuracy, attack success and L2 of C&W against SAP",
+    "table3": "attack success against FGSM",
+    "table4": "attack success against FGSM",
+    "table5": "attack success against JSMA",
+    "table6": "attack success against C&W",
     "text": "figures that only the text gives",
 }
 QUANTITIES = {
@@ -58,8 +59,14 @@ KEYS = {
     "table2": ["quantity", "train_rate"],
     "text": ["data", "attack", "train_rate", "test_rate", "quantity"],
 }
+ATTACK_OF = {"mnist_fgsm": "FGSM", "mnist_jsma": "JSMA", "mnist_cw": "C&W", "cifar10_cw": "C&W"}
+INFERRED = "the paper doesn't print the rates at which this holds; no defence is inferred"
 MAX_LOSS_PCT = {"mnist": 1.0, "cifar10": 4.0}
 """Accuracy that the defence may cost, in points (section 4.2)."""
+TOTAL_SUCCESS_PCT = 90.0
+"""Success that is taken for *totally vulnerable* (section 3.3), with its whole interval."""
+TOTAL_IMAGES = 35
+"""Fewer images, all of which succeed, have a lower bound under it."""
 ENDS = ("", "_low", "_high")
 
 
@@ -111,10 +118,16 @@ class Findings:
     Args:
         folder: Holds the sweeps' folders.
         variances: As ``gradients`` gives them for the sweeps on CIFAR-10, or empty.
+
+    Attributes:
+        frames: Each sweep's finished cells.
+        on: For each sweep the data that its records are of, as in " on digits"; empty where it wasn't run.
+        tables: Each of the paper's tables, published beside measured.
     """
 
     def __init__(self, folder: Path, variances: pd.DataFrame):
         self.frames = {sweep: results(folder, sweep) for sweep in SWEEPS}
+        self.on = {sweep: _on(frame) for sweep, frame in self.frames.items()}
         self.variances = variances
         self.tables = {name: self._table(name) for name in CAPTIONS}
 
@@ -124,6 +137,7 @@ class Findings:
         for rate in {"train_rate", "test_rate"} & set(reference):
             reference[rate] = pd.to_numeric(reference[rate])
         if name == "text":
+            reference.loc[reference["rates"] == "inferred", "note"] = INFERRED
             sweeps = [*TABLES.values(), "cifar10_cw"]
             found = pd.concat([measured(self.frames[s], s.partition("_")[0]) for s in sweeps])
             # the best accuracy is the same whatever attacked the network
@@ -134,6 +148,11 @@ class Findings:
             found = measured(self.frames[TABLES[name]], "").query("quantity == 'success_pct'")
         extra = ["claimed_success_pct"]
         return beside(reference, found, keys, "value", extra)
+
+    def caption(self, table: str) -> str:
+        """What a table shows, and the data that it was measured on."""
+        on = self.on[{"table2": "cifar10_sap", **TABLES}[table]] if table != "text" else ""
+        return CAPTIONS[table] + on
 
     def as_printed(self) -> "Findings":
         """The paper's own numbers in the place of the measured ones; they have no intervals."""
@@ -159,7 +178,7 @@ class Findings:
         for name, frame in self.tables.items():
             for part, group in frame.groupby("quantity") if "quantity" in frame else [("success_pct", frame)]:
                 if name != "text":
-                    rho, entries = published.rank_correlation(group["published"], group["measured"])
+                    rho, entries = ranks.rank_correlation(group["published"], group["measured"])
                     rows.append({"table": name, "quantity": part, "spearman": rho, "entries": entries})
         return pd.DataFrame(rows)
 
@@ -177,7 +196,7 @@ class Findings:
             found.append(
                 Verdict(
                     f"4.2, Table {name[-1]}",
-                    f"{CAPTIONS[name][:-3]}: falls as r' rises (train rate {rate:g})",
+                    f"{self.caption(name)}: falls as r' rises (train rate {rate:g})",
                     *_falling([(f"r' {r['test_rate']:g}", _estimate(r, "measured")) for r in rows]),
                 )
             )
@@ -190,7 +209,7 @@ class Findings:
                 found.append(
                     Verdict(
                         f"3.3, Fig. {name[-1]} (b)",
-                        f"success of C&W falls as r' rises (train rate {rate:g})",
+                        f"success of C&W{self.on[sweep]} falls as r' rises (train rate {rate:g})",
                         *_falling(points),
                     )
                 )
@@ -212,18 +231,20 @@ class Findings:
                 & (rows["test_rate"] == test)
                 & (rows["quantity"] == "accuracy_loss_pct")
             ]
-            loss = _estimate(hit.iloc[0], "value") if len(hit) else _NOTHING
+            loss = _estimate(hit.iloc[0], "value") if len(hit) else NOTHING
             if sweep == "mnist_cw" and not len(self.frames[sweep]):
                 loss = self.value("text", data=data, quantity="accuracy_loss_pct")
+            there = published.measured(loss)
             limit = MAX_LOSS_PCT[data]
             # a gain is no loss
             verdict = small(Estimate(loss.mean, max(loss.low, 0.0), max(loss.high, 0.0)), limit)
             found.append(
                 Verdict(
                     "4.2",
-                    f"r' {test:g} at train rate {train:g} costs under {limit:g} points of accuracy ({sweep})",
-                    verdict if math.isfinite(loss.mean) else "not measured",
-                    f"loss {loss.mean:.2f} [{loss.low:.2f}, {loss.high:.2f}]",
+                    f"r' {test:g} at train rate {train:g} costs under {limit:g} points of accuracy "
+                    f"({ATTACK_OF[sweep]}{self.on[sweep]})",
+                    verdict if there else "not measured",
+                    f"loss {words(loss, '.2f')}" if there else "",
                 )
             )
         return found
@@ -241,7 +262,7 @@ class Findings:
             subset="measured"
         )
         if sap.empty:
-            rate, success, l2 = math.nan, _NOTHING, _NOTHING
+            rate, success, l2 = math.nan, NOTHING, NOTHING
         else:
             rate = float(sap.sort_values("measured")["train_rate"].iloc[0])
             success, l2 = (self.value("table2", quantity=q, train_rate=rate) for q in ("success_pct", "l2"))
@@ -250,12 +271,12 @@ class Findings:
             Verdict(
                 "4.2, Table 2, Fig. 5",
                 "at r = r' = 0.7 C&W succeeds less often than against SAP, each within 4 points of accuracy",
-                *_judged([("dropout", own["success_pct"], where, success)]),
+                *ordered([("dropout", own["success_pct"], where, success)]),
             ),
             Verdict(
                 "4.2, Table 2, Fig. 5",
                 "and needs a larger L2",
-                *_judged([(where, l2, "dropout", own["l2"])]),
+                *ordered([(where, l2, "dropout", own["l2"])]),
             ),
         ]
 
@@ -265,11 +286,11 @@ class Findings:
         if {0.0, 0.7} <= set(bare.index):
             low, high = (_estimate(bare.loc[rate], "clean_accuracy_pct") for rate in (0.0, 0.7))
         else:
-            low = high = _NOTHING
+            low = high = NOTHING
         verdict = Verdict(
             "3.3",
-            "train rate 0.7 raises the accuracy on CIFAR-10 (by 7.5 points, it says)",
-            *_judged([("train 0", low, "train 0.7", high)]),
+            f"train rate 0.7 raises the accuracy{self.on['cifar10_cw']} (by 7.5 points, it says)",
+            *ordered([("train 0", low, "train 0.7", high)]),
         )
         return [verdict]
 
@@ -278,14 +299,20 @@ class Findings:
         frame = self.frames["defences"]
         for scheme in ("adversarial_training", "distillation"):
             hit = frame[(frame["scheme"] == scheme) & (frame["attack"] == "cw_l2")]
-            success = _estimate(hit.iloc[0], "fresh_success_pct") if len(hit) else _NOTHING
-            verdict = "holds" if success.low > 90 else "does not hold" if success.high < 100 else "undecided"
+            success = _estimate(hit.iloc[0], "fresh_success_pct") if len(hit) else NOTHING
+            limit = TOTAL_SUCCESS_PCT
+            verdict = (
+                "holds" if success.low > limit else "does not hold" if success.high < limit else "undecided"
+            )
+            there = published.measured(success)
+            images = int(hit["images"].iloc[0]) if there else 0
+            few = f"; {images} images can't tell, it takes {TOTAL_IMAGES}" if images < TOTAL_IMAGES else ""
             found.append(
                 Verdict(
                     "3.3",
-                    f"{scheme.replace('_', ' ')} is totally vulnerable to C&W (success over 90 %)",
-                    verdict if len(hit) else "not measured",
-                    f"{success.mean:.1f} [{success.low:.1f}, {success.high:.1f}]",
+                    f"{scheme.replace('_', ' ')} is totally vulnerable to C&W (success over {limit:g} %)",
+                    verdict if there else "not measured",
+                    f"{words(success)}{few}" if there else "",
                 )
             )
         return found
@@ -314,47 +341,38 @@ class Findings:
             )
         ]
         at = dropout[dropout["test_rate"] == 0.7]
-        pruned = _estimate(sap.iloc[0], "variance") if len(sap) else _NOTHING
-        dropped = _estimate(at.iloc[0], "variance") if len(at) else _NOTHING
+        pruned = _estimate(sap.iloc[0], "variance") if len(sap) else NOTHING
+        dropped = _estimate(at.iloc[0], "variance") if len(at) else NOTHING
         found.append(
             Verdict(
                 "3.3, Fig. 4 (f)",
                 "SAP's variance is small beside that of r' = 0.7 (train rate 0.7)",
-                *_judged([("SAP", pruned, "dropout", dropped)]),
+                *ordered([("SAP", pruned, "dropout", dropped)]),
             )
         )
         return found
 
 
-_NOTHING = Estimate(math.nan, math.nan, math.nan)
-
-
-def _judged(steps: list[tuple[str, Estimate, str, Estimate]]) -> tuple[str, str]:
-    """``published.ordered``, but for what was not measured."""
-    if any(math.isnan(value.mean) for _, one, _, other in steps for value in (one, other)):
-        return "not measured", ""
-    # of a figure that has no interval, such as a printed one, the figure itself
-    return ordered([(a, _bounded(x), b, _bounded(y)) for a, x, b, y in steps])
-
-
-def _bounded(value: Estimate) -> Estimate:
-    return Estimate(value.mean, *(value.mean if math.isnan(end) else end for end in value[1:]))
+def _on(frame: pd.DataFrame) -> str:
+    names = ", ".join(map(str, frame["dataset"].unique()))
+    return f" on {names}" if names else ""
 
 
 def _falling(points: list[tuple[str, Estimate]]) -> tuple[str, str]:
     """Whether a figure falls from the first point to the last, without rising on the way."""
-    there = [(name, value) for name, value in points if not math.isnan(value.mean)]
+    there = [(name, value) for name, value in points if published.measured(value)]
     if len(there) < 2:
         return "not measured", ""
     steps = [(there[-1], there[0]), *((after, before) for before, after in itertools.pairwise(there))]
-    return _judged([(a, x, b, y) for (a, x), (b, y) in steps])
+    return ordered([(a, x, b, y) for (a, x), (b, y) in steps])
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, reader: Reader = STRANGER) -> list[Path]:
     """Writes every table, figure and verdict into ``folder/report``.
 
     Args:
         folder: Holds the sweeps' folders; those that are missing are said to be.
+        reader: Whose code may run, and where data is.
 
     Returns:
         What was written.
@@ -369,11 +387,11 @@ def write(folder: Path) -> list[Path]:
         written.append(report / f"{name}.csv")
 
     drawn = [folder / s for s in ("cifar10_cw", "cifar10_sap") if (folder / s / "cells.json").exists()]
-    findings = Findings(folder, gradients.table(drawn) if drawn else pd.DataFrame())
+    findings = Findings(folder, gradients.table(drawn, reader=reader) if drawn else pd.DataFrame())
     for name, frame in findings.tables.items():
         keep(name, frame)
         heading = "The text" if name == "text" else f"Table {name[-1]}"
-        text += [f"## {heading}: {CAPTIONS[name]}", _layout(name, frame), published.notes(frame)]
+        text += [f"## {heading}: {findings.caption(name)}", _layout(name, frame), published.notes(frame)]
     for name, sweep in CURVES.items():
         frame = findings.frames[sweep]
         if len(frame):
@@ -383,7 +401,7 @@ def write(folder: Path) -> list[Path]:
             figures.curves(frame, written[-1], title)
             text += [f"## Fig. {name[-1]}: C&W on {frame['dataset'].iloc[0]}", f"![{title}]({name}.png)"]
     if drawn:
-        written += gradients.write(drawn, report)
+        written += gradients.write(drawn, report, reader=reader)
         text += [
             "## Fig. 4: the attacker's gradient, draw by draw",
             "![gradients at five values of one image](gradients.png)",
@@ -401,12 +419,7 @@ def write(folder: Path) -> list[Path]:
         keep("defences", defences)
         text += ["## The defences that the paper only cites", _defences(defences)]
     correlations = findings.correlations()
-    verdicts = pd.DataFrame(map(dataclasses.asdict, findings.verdicts()))
-    # a figure's numbers are not printed, so that of those there is nothing to judge
-    printed = {(v.where, v.sentence): v.verdict for v in findings.as_printed().verdicts()}
-    named = verdicts[["where", "sentence"]].itertuples(index=False, name=None)
-    as_printed = [printed.get(name, "not measured") for name in named]
-    verdicts.insert(2, "as_printed", ["" if v == "not measured" else v for v in as_printed])
+    verdicts = published.verdicts_beside(findings.verdicts(), findings.as_printed().verdicts())
     keep("correlations", correlations)
     keep("verdicts", verdicts)
     text += ["## Summary", _summary(correlations, verdicts)]
@@ -418,9 +431,10 @@ def _heading(folder: Path) -> str:
     lines = [
         "# Defensive dropout: published and measured",
         "",
-        "Every entry reads *published / measured [95 % interval]*. Success is measured on fresh draws, the",
-        "mean of 20 for each adversarial image; what the attack claims on the draws that it saw is beside it",
-        "in the CSV. Intervals are between images: the nine targets of one image are not independent.",
+        "Every entry reads *published / measured [95 % interval]*, what is published being of the",
+        "paper's own data and size. Success, in %, is measured on fresh draws of each adversarial image;",
+        "what the attack claims on the draws that it saw is beside it in the CSV. Intervals are between",
+        "images: the nine targets of one image are not independent.",
         "",
     ]
     for sweep, what in SWEEPS.items():
@@ -439,7 +453,8 @@ def _heading(folder: Path) -> str:
             f"- `{sweep}` ({what}): {config['dataset']['name']}, {config['training']['epochs']} epochs in "
             f"batches of {config['training']['batch_size']}, "
             f"accuracy up to {best:.2f} %, n = {done['images'].max():.0f} images x "
-            f"{record['images']['targets_each']} targets, {len(done)} of {len(frame)} cells, "
+            f"{record['images']['targets_each']} targets, "
+            f"{done['fresh_draws'].max():.0f} fresh draws, {len(done)} of {len(frame)} cells, "
             f"attacks {done['attack_seconds'].sum() / 60:.1f} min; {record['device']}, "
             f"torch {record['versions']['torch']}, revision {record['git_revision']}"
         )
@@ -447,15 +462,12 @@ def _heading(folder: Path) -> str:
 
 
 def _layout(name: str, frame: pd.DataFrame) -> str:
-    def words(row: pd.Series) -> str:
-        right = "-"
-        if not math.isnan(row["measured"]):
-            digits = 3 if row.get("quantity") == "l2" else 1
-            low, high = (f"{row[f'measured{end}']:.{digits}f}" for end in ENDS[1:])
-            right = f"{row['measured']:.{digits}f} [{low}, {high}]"
-        return f"{row['published']:g}{'*' if row['note'] else ''} / {right}"
+    def entry(row: pd.Series) -> str:
+        there = not math.isnan(row["measured"])
+        right = words(_estimate(row, "measured"), ".3f" if row.get("quantity") == "l2" else ".1f")
+        return f"{row['published']:g}{'*' if row['note'] else ''} / {right if there else '-'}"
 
-    frame = frame.assign(words=frame.apply(words, axis=1))
+    frame = frame.assign(words=frame.apply(entry, axis=1))
     if name == "text":
         rows = [
             f"| {r['where']} | {r['data']} | {r['attack']} | {r['train_rate']:g} | {r['test_rate']:g} | "
@@ -488,7 +500,7 @@ def _search(trace: Path, report: Path) -> list[str]:
         f"{result['max_loss']:g} points is **{result['test_rate']:g}** (steps of {result['step']:g}). "
         f"Attack success on fresh draws: {result['undefended']['fresh_success_pct']:.1f} % undefended, "
         f"{result['fresh_success_pct']:.1f} % at r'.",
-        published.markdown(shown, lambda v: f"{v:.2f}"),
+        published.markdown(shown, lambda v: "-" if math.isnan(v) else f"{v:.2f}"),
         f"![trace]({name}.png)",
     ]
 
@@ -514,14 +526,13 @@ def _game(sweep: Path, report: Path) -> list[str]:
 
 
 def _defences(frame: pd.DataFrame) -> str:
-    def words(row: pd.Series) -> str:
-        low, high = row["fresh_success_pct_low"], row["fresh_success_pct_high"]
-        return (
-            f"{row['fresh_success_pct']:.1f} [{low:.1f}, {high:.1f}] "
-            f"({row['claimed_success_pct']:.0f} claimed, L2 {row['l2_mean']:.2f})"
-        )
+    def entry(row: pd.Series) -> str:
+        claimed = row["claimed_success_pct"]
+        # of no success there is no distance
+        moved = f", L2 {row['l2_mean']:.2f}" if claimed > 0 else ""
+        return f"{words(_estimate(row, 'fresh_success_pct'))} ({claimed:.0f} claimed{moved})"
 
-    frame = frame.assign(words=frame.apply(words, axis=1))
+    frame = frame.assign(words=frame.apply(entry, axis=1))
     square = frame.pivot(index="scheme", columns="attack", values="words")
     square = square.loc[list(dict.fromkeys(frame["scheme"])), list(dict.fromkeys(frame["attack"]))]
     accuracy = frame.groupby("scheme")["clean_accuracy_pct"].first()
@@ -541,14 +552,17 @@ def _summary(correlations: pd.DataFrame, verdicts: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+@guarded
 def main() -> None:
     """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m bench.papers.defensive_dropout", description=__doc__)
+    parser = Parser(prog="python -m bench.papers.defensive_dropout", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs/defensive_dropout"))
-    folder = parser.parse_args().folder
+    Reader.add_arguments(parser)
+    given = parser.parse_args()
+    folder = given.folder
     if not any((folder / sweep / "cells.json").exists() for sweep in SWEEPS):
         parser.error(f"{folder}: no sweep; run python -m bench.run -m +experiment={PAPER}/mnist_cw first")
-    print("\n".join(map(str, write(folder))))
+    print("\n".join(map(str, write(folder, Reader.of(given)))))
 
 
 if __name__ == "__main__":

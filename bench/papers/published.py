@@ -1,18 +1,17 @@
-"""What two papers' reports share: printed tables with their errata, intervals of sums, verdicts.
+"""What two papers' reports share: printed tables with their errata, verdicts.
 
 Here belongs what does not know which paper it serves.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from bench.evaluation import Estimate
+from bench.measure.intervals import Estimate, difference
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -54,7 +53,7 @@ def beside(
     measured: pd.DataFrame,
     keys: Sequence[str],
     value: str,
-    extra: Sequence[str] = ("single_draw_pct", "reason"),
+    extra: Sequence[str] = ("single_draw_pct", "interval", "reason"),
 ) -> pd.DataFrame:
     """Published and measured, side by side: one row an entry of the printed table.
 
@@ -81,41 +80,6 @@ def beside(
     ]
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of independent estimates, with the interval that theirs imply.
-
-    Source: Zou and Donner (2008), the method of variance estimates recovery.
-    """
-    if not estimates:
-        return Estimate(math.nan, math.nan, math.nan)
-    mean, low, high = np.array(estimates).T
-    n = len(estimates)
-    centre = float(mean.mean())
-    return Estimate(
-        centre,
-        centre - math.sqrt(((mean - low) ** 2).sum()) / n,
-        centre + math.sqrt(((high - mean) ** 2).sum()) / n,
-    )
-
-
-def difference(one: Estimate, other: Estimate) -> Estimate:
-    """``one - other``, with the interval that theirs imply (Newcombe 1998, method 10)."""
-    centre = one.mean - other.mean
-    return Estimate(
-        centre,
-        centre - math.hypot(one.mean - one.low, other.high - other.mean),
-        centre + math.hypot(one.high - one.mean, other.mean - other.low),
-    )
-
-
-def rank_correlation(published: pd.Series, measured: pd.Series) -> tuple[float, int]:
-    """Spearman's rank correlation over the entries that both have, and how many these are."""
-    both = published.notna() & measured.notna()
-    if both.sum() < 3 or len(published[both].unique()) < 2 or len(measured[both].unique()) < 2:
-        return math.nan, int(both.sum())
-    return float(stats.spearmanr(published[both], measured[both]).statistic), int(both.sum())
-
-
 @dataclass(frozen=True)
 class Verdict:
     """Whether a sentence of a paper holds here.
@@ -123,14 +87,35 @@ class Verdict:
     Attributes:
         where: Section or table.
         sentence: What the paper says, and how it is tested.
-        verdict: ``holds``, ``does not hold``, or ``undecided`` where the intervals don't tell.
-        evidence: The figures.
+        verdict: ``holds``; ``does not hold``; ``undecided`` where the intervals don't tell;
+            ``not measured`` where a figure is missing; ``not tested`` where the figures can't tell.
+        evidence: The figures, or why there are none.
     """
 
     where: str
     sentence: str
     verdict: str
     evidence: str
+
+
+def measured(value: Estimate) -> bool:
+    """Whether there is a figure, with an interval or without."""
+    return not math.isnan(value.mean)
+
+
+def words(value: Estimate, mean: str = ".1f", bounds: str = "") -> str:
+    """A figure and its interval; ``not measured`` where there is none, and no interval where that is missing.
+
+    Args:
+        value: A figure and its bounds.
+        mean: Format of the figure.
+        bounds: Format of the bounds; empty: the figure's.
+    """
+    if not measured(value):
+        return "not measured"
+    if math.isnan(value.low) or math.isnan(value.high):
+        return f"{value.mean:{mean}} (no interval)"
+    return f"{value.mean:{mean}} [{value.low:{bounds or mean}}, {value.high:{bounds or mean}}]"
 
 
 def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]]) -> tuple[str, str]:
@@ -142,9 +127,12 @@ def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]]) -> tuple[str, 
 
     Returns:
         ``holds`` if the first difference is over 0 with its whole interval and no other
-        step is reversed with its whole interval; ``does not hold`` if the first difference is under
-        0 with its whole interval, or another step is reversed; else ``undecided``. And the figures.
+        step is reversed with its whole interval; ``does not hold`` if the first difference is at or
+        under 0 with its whole interval, or another step is reversed; else ``undecided``. And the figures.
+        ``not measured``, without figures, if any value is missing.
     """
+    if not all(measured(value) for _, one, _, other in steps for value in (one, other)):
+        return "not measured", ""
     differences = [(f"{b} - {a}", difference(y, x)) for a, x, b, y in steps]
     (_, first), *others = differences
     reversed_ = [name for name, d in others if d.high < 0]
@@ -154,12 +142,13 @@ def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]]) -> tuple[str, 
         verdict = "does not hold"
     else:
         verdict = "undecided"
-    figures = "; ".join(f"{name} {d.mean:+.3g} [{d.low:.3g}, {d.high:.3g}]" for name, d in differences)
-    return verdict, figures
+    return verdict, "; ".join(f"{name} {words(d, '+.3g', '.3g')}" for name, d in differences)
 
 
 def small(estimate: Estimate, limit: float) -> str:
-    """``holds`` if the magnitude is under a limit with the whole interval, from intervals."""
+    """``holds`` if the magnitude is under a limit with the whole interval, ``not measured`` if missing."""
+    if not measured(estimate):
+        return "not measured"
     if max(abs(estimate.low), abs(estimate.high)) < limit:
         return "holds"
     if estimate.low > limit or estimate.high < -limit:
@@ -169,9 +158,10 @@ def small(estimate: Estimate, limit: float) -> str:
 
 def combined(verdicts: Sequence[str]) -> str:
     """The verdict on a sentence that says several things at once."""
-    if "does not hold" in verdicts:
-        return "does not hold"
-    return "undecided" if "undecided" in verdicts or not verdicts else "holds"
+    for verdict in ("does not hold", "not measured", "undecided"):
+        if verdict in verdicts:
+            return verdict
+    return "holds" if verdicts else "undecided"
 
 
 def markdown(frame: pd.DataFrame, words: Callable[[float], str] = str) -> str:
@@ -201,15 +191,29 @@ def notes(frame: pd.DataFrame) -> str:
     )
 
 
+def verdicts_beside(measured: Sequence[Verdict], printed: Sequence[Verdict]) -> pd.DataFrame:
+    """Fields of the verdicts on what was measured, and ``as_printed``: those on the printed numbers.
+
+    ``as_printed`` is empty where the sentence is about figures that aren't printed.
+    """
+    frame = pd.DataFrame(map(dataclasses.asdict, measured))
+    of = {(v.where, v.sentence): v.verdict for v in printed if v.verdict != "not measured"}
+    frame.insert(2, "as_printed", [of.get((v.where, v.sentence), "") for v in measured])
+    return frame
+
+
 def verdict_table(verdicts: pd.DataFrame) -> str:
     """Verdicts in Markdown, those on the printed numbers beside those on the measured ones.
 
     Args:
-        verdicts: Fields of ``Verdict``, and ``as_printed``.
+        verdicts: As ``verdicts_beside`` makes them.
     """
     lines = [
         "What the paper says, and whether it holds: in its own printed numbers, taken as they are, and",
-        "here, judged by 95 % intervals. The evidence is what was measured.",
+        "here, judged by 95 % intervals. The evidence is what was measured. The intervals of differences",
+        "take both sides as independent, though they are of the same images: too wide where these find the",
+        "same images hard, so that a verdict errs towards *undecided*. *Not tested*: no figure of the tables",
+        "can tell.",
         "",
         "| where | sentence, and its test | as printed | measured | evidence |\n|---|---|---|---|---|",
     ]

@@ -8,6 +8,7 @@ from foolbox.distances import l0, l2
 from torch import nn
 from torch.nn import functional as F
 
+import bench.attacks
 from bench.attacks import TopKMisclassification
 from bench.attacks.base import BatchAttack, accepts, confirm, mean_draws, pass_draws, put, repeat
 from bench.attacks.criteria import cross_entropy, holds, margin, take
@@ -268,3 +269,40 @@ def test_unknown_keyword_is_refused(tensor):
 def test_number_of_draws_must_be_positive(name):
     with pytest.raises(ValueError, match=f"expected {name} to be at least 1, got 0"):
         Found(None, None, **{name: 0})
+
+
+ATTACKS = [getattr(bench.attacks, name) for name in bench.attacks.__all__ if name.endswith("Attack")]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_network_of_a_single_class_is_refused(linear_model, tensor, attack, backend):
+    model = linear_model(np.ones((1, 4)), [0.0], backend)
+    x, zeros = tensor(np.full((3, 1, 2, 2), 0.5), backend), tensor([0, 0, 0], backend)
+    for criterion in (Misclassification(zeros), TargetedMisclassification(zeros)):
+        with pytest.raises(ValueError, match=r"expected at least two classes, got outputs of shape \(3, 1\)"):
+            attack()(model, x, criterion, epsilons=None)
+
+
+def test_outputs_that_are_not_rows_of_classes_are_refused(tensor):
+    for shape in ((3,), (3, 4, 5)):
+        outputs = ep.astensor(tensor(np.zeros(shape)))
+        with pytest.raises(ValueError, match="expected outputs of shape"):
+            holds(Misclassification(tensor([0, 0, 0])), outputs)
+
+
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        ("CarliniWagnerL0Attack", "confidence"),
+        ("CarliniWagnerL2Attack", "stepsize"),
+        ("CarliniWagnerL2Attack", "initial_c"),
+        ("CarliniWagnerLinfAttack", "stepsize"),
+        ("DeepFoolAttack", "overshoot"),
+        ("LBFGSAttack", "initial_c"),
+    ],
+)
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_settings_that_are_not_finite_are_refused(attack, name, value):
+    with pytest.raises(ValueError, match=f"expected {name} to be .*finite.*, got {value}"):
+        getattr(bench.attacks, attack)(**{name: value})

@@ -1,12 +1,17 @@
+import eagerpy as ep
 import foolbox as fb
 import numpy as np
 import pytest
 import torch
 from foolbox.criteria import Misclassification, TargetedMisclassification
+from scipy.special import expit, log_expit, softmax
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
 from bench.attacks import GradientSignAttack, TopKMisclassification
+from bench.attacks.gradient_sign import mean_cross_entropy
 
 CRITERIA = {
     "untargeted": (lambda y: Misclassification(y), lambda y: y, 1),
@@ -189,3 +194,77 @@ def test_progress_ends_with_all_images(digits_model):
 def test_parameter_outside_its_range_is_refused(name, value):
     with pytest.raises(ValueError, match=f"expected {name} to be .*, got {value}"):
         GradientSignAttack(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("backend", "scale"), [("torch", 1.0), ("torch", 30.0), ("torch", 1e4), ("jax", 1e4)]
+)
+@pytest.mark.parametrize("kind", CRITERIA)
+def test_confidence_hides_nothing_from_a_regression_on_digits(
+    trained, linear_model, tensor, backend, scale, kind
+):
+    images, labels = trained[1].flatten(1).double().numpy(), trained[2].numpy()
+    digits = load_digits()
+    fitted = LogisticRegression(C=10, max_iter=200).fit(digits.data[:1500] / 16, digits.target[:1500])
+    w, b = scale * fitted.coef_, scale * fitted.intercept_
+    right = (images @ w.T + b).argmax(1) == labels
+    images, labels = images[right], labels[right]
+    make, classes, direction = CRITERIA[kind]
+    own, rows = classes(labels), np.arange(len(labels))
+
+    # a linear model's cross-entropy rises along sum_j p_j w_j - w_own, p being the softmax of the others
+    logits = images @ w.T + b
+    logits[rows, own] = -np.inf
+    sign = np.sign(softmax(logits, axis=1) @ w - w[own])
+    logits = np.clip(images + direction * 0.15 * sign, 0, 1) @ w.T + b
+    if kind == "targeted":
+        held = logits.argmax(1) == own
+    else:
+        held = (logits > logits[rows, labels][:, None]).sum(1) >= (3 if kind == "top 3" else 1)
+    assert 3 < held.sum() < len(held)
+
+    _, _, success = GradientSignAttack()(
+        linear_model(w, b, backend), tensor(images, backend), make(tensor(labels, backend)), epsilons=0.15
+    )
+    assert np.asarray(success).tolist() == held.tolist()
+
+
+@pytest.mark.parametrize("kind", CRITERIA)
+def test_network_ten_thousand_times_as_confident_is_claimed_as_often(digits_model, kind):
+    model, x, y = digits_model
+    make, classes, direction = CRITERIA[kind]
+
+    class Confident(nn.Module):
+        def forward(self, z):
+            return 1e4 * model(z)
+
+    # the direction of the cross-entropy in float64, where its exponent doesn't run out if taken by logarithm
+    z = x.clone().requires_grad_()
+    logits = 1e4 * model(z).double()
+    others = logits.masked_fill(F.one_hot(classes(y), 10).bool(), -torch.inf)
+    (others.logsumexp(1) - logits[range(40), classes(y)]).sum().backward()
+    expected = (x + direction * 0.15 * z.grad.sign()).clamp(0, 1)
+    holds = make(y)(expected, model(expected))
+
+    confident = fb.PyTorchModel(Confident().eval(), bounds=(0, 1), device="cpu")
+    _, clipped, success = GradientSignAttack()(confident, x, make(y), epsilons=0.15)
+    assert torch.equal(success, holds)
+    assert torch.equal(clipped[holds], expected[holds])
+
+    claimed = GradientSignAttack()(model, x, make(y), epsilons=None)[2].float().mean()
+    assert GradientSignAttack()(confident, x, make(y), epsilons=None)[2].float().mean() >= claimed - 0.05
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_draws_weigh_by_their_own_cross_entropy_however_small(tensor, backend):
+    odds = np.array([[-2.0, 3.0, -30.0, -200.0, -1e5], [-1.0, -70.0, -90.0, -201.5, -2e5]])
+
+    def loss(z):
+        return mean_cross_entropy(z, 2).sum()
+
+    _, gradient = ep.value_and_grad(loss, ep.astensor(tensor(odds.reshape(-1), backend)))
+    got = gradient.numpy().reshape(2, 5).astype(np.float64)
+    weights = np.exp(log_expit(odds) - log_expit(odds).max(0))  # d softplus = the logistic function
+    np.testing.assert_allclose(got / got.max(0), weights, rtol=1e-5, atol=1e-20)
+    # and where nothing is small, the mean itself
+    np.testing.assert_allclose(got[:, :2], expit(odds[:, :2]) / 2, rtol=1e-5, atol=1e-20)

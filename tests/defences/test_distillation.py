@@ -104,7 +104,7 @@ def test_losses_are_of_the_tempered_softmax() -> None:
     assert losses[1](student, x, 1 - y).item() == pytest.approx(imitation)
 
 
-@pytest.mark.parametrize("temperature", [0, -1, float("nan")])
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf")])
 def test_bad_temperature_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match=f"expected a temperature over 0, got {temperature}"):
         Distillation(temperature)

@@ -1,0 +1,306 @@
+"""Running anybody's attack on a network, and what is checked of what it gives back.
+
+Here belongs everything that holds whatever the attack is: its batches, copies and generators, and which
+of its results count. An attack's own algorithm belongs to ``attacks``; how well its samples do on fresh
+draws is measured in ``evaluation``.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from foolbox.attacks.base import Attack
+from foolbox.criteria import Criterion
+from foolbox.distances import linf
+from foolbox.models import PyTorchModel
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bench import evaluation, records
+from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
+
+NEAR = 1e-6
+"""How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""
+
+NO_START = ("init_attack failed", "starting_points are not adversarial")
+"""What Foolbox's decision-based attacks say of a batch with an image that has no point to start from."""
+
+
+class AttackError(RuntimeError):
+    """An attack that gave back something that can't be used: one line."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack gave, of rows that were tried: some leave if only successes are counted.
+
+    Attributes:
+        images: In [0, 1], shape (rows, channels, height, width); a row that doesn't count is as it was.
+        claimed: Whether the attack claims the row, booleans of shape (rows,).
+        tried: How many rows the passes went to.
+        given_up: How many came back as no image: not finite, or nothing but zeros.
+        too_far: How many came back further away than epsilon.
+        without_start: For how many the attack found no point to start from, or lost it on another draw.
+        zero_gradient: For how many the first gradient that reached the image was zero everywhere; None
+            for an attack that took none, or whose rows can't be told apart.
+        passes: Of the attack.
+        seconds: Wall time.
+    """
+
+    images: Tensor
+    claimed: np.ndarray
+    tried: int
+    given_up: int
+    too_far: int
+    without_start: int
+    zero_gradient: int | None
+    passes: evaluation.Passes
+    seconds: float
+
+    def warnings(self, name: str) -> list[str]:
+        """What has to be said of it, a line each."""
+        rows = len(self.images)
+        said = [
+            (
+                self.given_up,
+                "came back as no image (not finite, or nothing but zeros) and count as not found",
+            ),
+            (self.too_far, "came back further away than epsilon and count as not found"),
+            (self.without_start, "had no point to start from, or lost it, and count as not found"),
+            (self.zero_gradient, "had a gradient of zero everywhere: there the attack saw nothing to climb"),
+        ]
+        return [f"attack {name}: {count} of {rows} images {words}" for count, words in said if count]
+
+
+def attack(
+    run: Callable[..., Any],
+    named: AttackConfig,
+    goal: Callable[[slice], Criterion],
+    model: nn.Module,
+    images: Tensor,
+    *,
+    seed: int,
+    batch_size: int,
+    successes: int | None = None,
+) -> Attacked:
+    """Attacks images, a batch at a time.
+
+    The attack gets copies. What it gives back counts as found only where it is an image, in the bounds,
+    within epsilon in the attack's own norm (Linf where it has none), and claimed.
+
+    Args:
+        run: The attack, with Foolbox's call.
+        named: Its name and its epsilon.
+        goal: Gives the criterion of some rows.
+        model: The network, its scheme installed.
+        images: In [0, 1], shape (rows, channels, height, width).
+        seed: Of the global generators, from which Foolbox's own attacks draw.
+        batch_size: Rows at a time.
+        successes: Stop after so many claimed rows; None: attack every row.
+
+    Raises:
+        AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
+            the network.
+    """
+    before = records.hash_tensors(model.state_dict())
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+    victim = PyTorchModel(model, bounds=(0, 1), device=images.device)
+    results: list[_Rows] = []
+    passes = evaluation.Passes()
+    start = time.perf_counter()
+    tried = succeeded = 0
+    bar = tqdm(
+        total=len(images) if successes is None else successes,
+        desc=named.name,
+        unit="images" if successes is None else "successes",
+        disable=None,
+        leave=False,
+    )
+    with bar:
+        while tried < len(images) and (successes is None or succeeded < successes):
+            # few are tried too many, and the last ones are not tried one by one
+            wanted = len(images) if successes is None else max(successes - succeeded, 50)
+            batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
+            with evaluation.counted(model) as seen:
+                results.append(_batch(run, named, victim, images[batch], goal, batch))
+            results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
+            passes.forward += seen.forward
+            passes.backward += seen.backward
+            tried = batch.stop
+            succeeded += int(results[-1].claimed.sum())
+            bar.update((tried if successes is None else min(succeeded, successes)) - bar.n)
+    seconds = time.perf_counter() - start
+    if records.hash_tensors(model.state_dict()) != before:
+        raise AttackError(f"attack {named.name} changed the network's weights or buffers")
+    model.eval()
+
+    claimed = np.concatenate([r.claimed for r in results])
+    kept = len(claimed)
+    if successes is not None and succeeded > successes:
+        kept = int(np.flatnonzero(claimed)[successes - 1]) + 1
+    gone = {
+        name: np.concatenate([getattr(r, name) for r in results])[:kept]
+        for name in ("given_up", "too_far", "without_start")
+    }
+    lost = gone["given_up"] | gone["too_far"] | gone["without_start"]
+    if kept and lost.all():
+        counts = ", ".join(f"{n.replace('_', ' ')} {c.sum()}" for n, c in gone.items() if c.any())
+        raise AttackError(
+            f"attack {named.name} gave nothing that can be used for any of {kept} images ({counts})"
+        )
+    zero = [r.zero_gradient for r in results]
+    told = [z for z in zero if z is not None]
+    return Attacked(
+        images=torch.cat([r.images for r in results])[:kept],
+        claimed=claimed[:kept],
+        tried=tried,
+        **{name: int(counts.sum()) for name, counts in gone.items()},
+        zero_gradient=int(np.concatenate(told)[:kept].sum()) if len(told) == len(zero) else None,
+        passes=passes,
+        seconds=seconds,
+    )
+
+
+@dataclass
+class _Rows:
+    """What became of the rows of a batch: booleans of shape (rows,), and the images."""
+
+    images: Tensor
+    claimed: np.ndarray
+    given_up: np.ndarray
+    too_far: np.ndarray
+    without_start: np.ndarray
+    zero_gradient: np.ndarray | None = None
+
+
+def _batch(
+    run: Callable[..., Any],
+    named: AttackConfig,
+    victim: PyTorchModel,
+    images: Tensor,
+    goal: Callable[[slice], Criterion],
+    batch: slice,
+) -> _Rows:
+    try:
+        given = run(victim, images.clone(), goal(batch), epsilons=named.epsilon)
+    except (ValueError, AssertionError) as error:
+        # on a random network the point is lost again where another draw says so, which Foolbox asserts
+        asserted = isinstance(run, Attack) and isinstance(error, AssertionError)
+        if not asserted and not any(words in str(error) for words in NO_START):
+            raise
+        if len(images) == 1:
+            one = np.ones(1, dtype=bool)
+            return _Rows(images, ~one, given_up=~one, too_far=~one, without_start=one)
+        rows = [
+            _batch(run, named, victim, images[i : i + 1], goal, slice(batch.start + i, batch.start + i + 1))
+            for i in range(len(images))
+        ]
+        names = ("claimed", "given_up", "too_far", "without_start")
+        joined = {name: np.concatenate([getattr(r, name) for r in rows]) for name in names}
+        return _Rows(torch.cat([r.images for r in rows]), **joined)
+    clipped, success = _triple(named.name, given, images)
+    # Foolbox's C&W and EAD hand back an image of zeros for a row that they fail on, and sometimes
+    # call it a success; an attack that diverged hands back NaN. Neither is an adversarial sample.
+    flat = clipped.flatten(1)
+    blank = (flat == 0).all(1) & (images.flatten(1) != 0).any(1)
+    given_up = blank | ~flat.isfinite().all(1)
+    inside = torch.where(given_up.view(-1, 1, 1, 1), images, clipped)
+    if inside.min() < -NEAR or inside.max() > 1 + NEAR:
+        raise AttackError(
+            f"attack {named.name} left the bounds [0, 1]: {inside.min().item()} to {inside.max().item()}"
+        )
+    inside = inside.clamp(0, 1)
+    too_far = torch.zeros_like(given_up)
+    if named.epsilon is not None:
+        far = _norm(run)(images, inside)
+        too_far = far > named.epsilon * (1 + 1e-4) + NEAR
+    lost = given_up | too_far
+    return _Rows(
+        images=torch.where(lost.view(-1, 1, 1, 1), images, inside),
+        claimed=(success & ~lost).cpu().numpy(),
+        given_up=given_up.cpu().numpy(),
+        too_far=too_far.cpu().numpy(),
+        without_start=np.zeros(len(images), dtype=bool),
+    )
+
+
+def _triple(name: str, given: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The perturbed images and which are claimed, out of what an attack returned."""
+    if not isinstance(given, tuple | list) or len(given) != 3:
+        what = f"{len(given)} values" if isinstance(given, tuple | list) else type(given).__name__
+        raise AttackError(f"attack {name} returned {what}, expected (raw, clipped, success) as Foolbox's do")
+    try:
+        clipped = torch.as_tensor(given[1], device=images.device).detach()
+        success = torch.as_tensor(given[2], device=images.device).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise AttackError(
+            f"attack {name} returned what is no tensor ({' '.join(str(error).split())})"
+        ) from None
+    if clipped.shape != images.shape or not clipped.is_floating_point():
+        raise AttackError(
+            f"attack {name} returned images of shape {tuple(clipped.shape)} and type {clipped.dtype}, "
+            f"expected {tuple(images.shape)} and floats"
+        )
+    if success.shape != images.shape[:1] or not ((success == 0) | (success == 1)).all():
+        raise AttackError(
+            f"attack {name} returned success of shape {tuple(success.shape)} and type {success.dtype}, "
+            f"expected {tuple(images.shape[:1])} and booleans"
+        )
+    return clipped.to(images.dtype), success.bool()
+
+
+def _norm(run: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
+    """That in which an attack's epsilon is meant; Linf, the smallest of the usual ones, if it has none."""
+    distance = getattr(run, "distance", None)
+    return distance if isinstance(run, Attack) and callable(distance) else linf
+
+
+def _per_row(first: np.ndarray | None, rows: int) -> np.ndarray | None:
+    """Whether all gradients of a row were zero: a pass may hold several draws of the batch, in turn."""
+    if first is None or len(first) % rows:
+        return None
+    return np.asarray(first.reshape(-1, rows).all(0))
+
+
+class _Reached(Exception):
+    """The attack let the criterion in."""
+
+
+def check(
+    run: Callable[..., Any], named: AttackConfig, criterion: CriterionConfig, shape: tuple[int, ...]
+) -> None:
+    """Lets an attack see the criterion and an image's shape, and refuse, without a pass through any network.
+
+    Raises:
+        NotApplicable: if it can't serve the criterion.
+        ConfigError: if it fails for another reason.
+    """
+    kind = criterion.kind
+    if named.criteria is not None and kind not in named.criteria:
+        raise NotApplicable(
+            f"criterion: attack {named.name} can't serve {kind}; allowed: {', '.join(named.criteria)}"
+        )
+
+    class Door(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise _Reached
+
+    zero = torch.zeros(1, dtype=torch.int64)
+    goal = evaluation.criterion(kind, zero, zero, criterion.k)
+    try:
+        victim = PyTorchModel(Door().eval(), bounds=(0, 1), device="cpu")
+        run(victim, torch.zeros(1, *shape), goal, epsilons=named.epsilon)
+    except _Reached:
+        pass
+    except Exception as error:
+        words = " ".join(str(error).split())
+        if "criterion" in words and isinstance(error, TypeError | ValueError | NotImplementedError):
+            raise NotApplicable(f"criterion: attack {named.name} can't serve {kind} ({words})") from None
+        said = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+        raise ConfigError(f"attack: {named.name} refuses its settings ({said})") from None

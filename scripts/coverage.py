@@ -1,0 +1,141 @@
+"""How often the project's 95 % intervals hold the truth, simulated: a table in Markdown.
+
+    python scripts/coverage.py
+
+takes under a minute. Shares are simulated for images that all agree (each of the same true share) and for
+images of their own difficulty (Beta distributed, of mean p and the given concentration: the smaller it is,
+the more images are all or nothing), at 1, 5 or 20 draws of 1 row or of 9 rows (targets) an image. "mean"
+is over true shares from 0.02 to 0.98, "lowest" the least of them, and "1/2" at 0.5. At 200 samples a share
+"mean" has a standard error of 0.4 points, "1/2" one of 0.7.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.measure import intervals
+from bench.measure.intervals import Estimate
+
+IMAGES = (10, 30, 100)
+TRUTHS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the shares of a simulation are made of.
+
+    Attributes:
+        concentration: Of the Beta distribution of images' own shares; None: each is the truth.
+        draws: Passes of each row.
+        rows: Rows, such as targets, of each image.
+    """
+
+    concentration: float | None
+    draws: int
+    rows: int
+
+    def __str__(self) -> str:
+        how = "agree" if self.concentration is None else f"Beta, {self.concentration:g}"
+        return f"{how}; {self.draws} x {self.rows}"
+
+
+SETTINGS = (
+    Setting(None, 1, 1),
+    Setting(None, 5, 1),
+    *(Setting(c, d, r) for d, r in ((20, 1), (1, 9), (20, 9)) for c in (None, 50.0, 10.0, 2.0, 0.5)),
+)
+
+
+def shares(
+    setting: Setting, truth: float, images: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One sample of ``images``: the rows' shares, and which image each row is of."""
+    c = setting.concentration
+    own = np.full(images, truth) if c is None else rng.beta(c * truth, c * (1 - truth), images)
+    rows = rng.binomial(setting.draws, np.repeat(own, setting.rows)) / setting.draws
+    return rows, np.repeat(np.arange(images), setting.rows)
+
+
+def held(interval: Callable[[], Estimate], truth: float, repeats: int) -> float:
+    """How many of ``repeats`` intervals hold the truth, in %."""
+    found = (interval() for _ in range(repeats))
+    return 100 * float(np.mean([e.low <= truth <= e.high for e in found]))
+
+
+def of_shares(setting: Setting, truth: float, images: int, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``estimate``, in %."""
+    return held(lambda: intervals.estimate(*shares(setting, truth, images, rng)), truth, repeats)
+
+
+def of_means(images: int, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``mean_interval`` for figures as skewed as distances are (Gamma, shape 4), in %."""
+    return held(lambda: intervals.mean_interval(rng.gamma(4, 0.25, images)), 1.0, repeats)
+
+
+def of_ratios(images: int, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``ratio`` where noise is twice the signal, both skewed, on average, in %."""
+
+    def one() -> Estimate:
+        signal = rng.gamma(4, 0.25, images)
+        return intervals.ratio(2 * signal * rng.gamma(4, 0.25, images), signal)
+
+    return held(one, 2.0, repeats)
+
+
+def of_column_means(images: int, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``mean_of`` for 5 cells, each a noisy reading of the same images, in %."""
+
+    def one() -> Estimate:
+        own = rng.gamma(4, 0.25, images)
+        return intervals.mean_of(
+            [intervals.mean_interval(own * rng.gamma(16, 1 / 16, images)) for _ in range(5)]
+        )
+
+    return held(one, 1.0, repeats)
+
+
+def table(repeats: int, seed: int) -> str:
+    """All of it, in Markdown."""
+    rng = np.random.default_rng(seed)
+    heads = [f"{n} images, {what}" for n in IMAGES for what in ("mean", "lowest", "1/2")]
+    lines = [
+        "| " + " | ".join(["shares: images; draws x rows", *heads]) + " |",
+        "|---" * (len(heads) + 1) + "|",
+    ]
+    for setting in SETTINGS:
+        row = [str(setting)]
+        for images in IMAGES:
+            # more at 1/2, which is judged by itself
+            found = {p: of_shares(setting, p, images, repeats * (5 if p == 0.5 else 1), rng) for p in TRUTHS}
+            row += [f"{v:.1f}" for v in (np.mean(list(found.values())), min(found.values()), found[0.5])]
+        lines.append("| " + " | ".join(row) + " |")
+    lines += ["", "| other figures | " + " | ".join(f"{n} images" for n in IMAGES) + " |"]
+    lines.append("|---" * (len(IMAGES) + 1) + "|")
+    others: Sequence[tuple[str, Callable[[int, int, np.random.Generator], float]]] = (
+        ("means of skewed figures", of_means),
+        ("ratios of means", of_ratios),
+        ("means over 5 cells of the same images", of_column_means),
+    )
+    for name, coverage in others:
+        row = [f"{coverage(images, 5 * repeats, rng):.1f}" for images in IMAGES]
+        lines.append("| " + " | ".join([name, *row]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command of the module's docstring."""
+    parser = argparse.ArgumentParser(
+        prog="python scripts/coverage.py", description="Coverage of intervals, %."
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=200, help="samples a true share (200; five times as many at 1/2)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    print(table(given.repeats, given.seed))
+
+
+if __name__ == "__main__":
+    main()

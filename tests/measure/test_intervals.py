@@ -1,0 +1,173 @@
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.measure import intervals
+from bench.measure.intervals import Estimate
+
+
+@pytest.fixture(scope="module")
+def coverage() -> ModuleType:
+    """The script that simulates coverage."""
+    path = Path(__file__).parents[2] / "scripts" / "coverage.py"
+    spec = importlib.util.spec_from_file_location("coverage", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def width(estimate: Estimate) -> float:
+    return estimate.high - estimate.low
+
+
+@pytest.mark.parametrize("successes", [0, 3, 50, 100])
+def test_interval_of_a_proportion_is_wilsons(successes: int) -> None:
+    shares = np.repeat([1.0, 0.0], [successes, 100 - successes])
+    expected = stats.binomtest(successes, 100).proportion_ci(method="wilson")
+    found = intervals.estimate(shares)
+    assert found == pytest.approx((successes / 100, expected.low, expected.high), abs=1e-12)
+
+
+def test_interval_of_nothing_is_nan() -> None:
+    for found in (
+        intervals.estimate(np.zeros(0)),
+        intervals.mean_interval(np.zeros(0)),
+        intervals.mean_of([]),
+    ):
+        assert all(math.isnan(v) for v in found)
+
+
+def test_images_that_agree_have_the_interval_of_all_their_draws() -> None:
+    # eight targets of nine for each of ten images: 80 of 90
+    expected = stats.binomtest(80, 90).proportion_ci(method="wilson")
+    rows = np.tile(np.repeat([1.0, 0.0], [8, 1]), 10)
+    found = intervals.estimate(rows, np.repeat(np.arange(10), 9))
+    assert found == pytest.approx((8 / 9, expected.low, expected.high))
+    # 17 draws of 20 for each of 30 images
+    expected = stats.binomtest(17 * 30, 20 * 30).proportion_ci(method="wilson")
+    assert intervals.estimate(np.full(30, 0.85)) == pytest.approx((0.85, expected.low, expected.high))
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 10, 100, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.05, 1 / 3, 0.5, 0.85, 8 / 9, 1.0])
+def test_no_share_is_certain(share: float, images: int) -> None:
+    found = intervals.estimate(np.full(images, share))
+    assert width(found) > 0
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    # what rounding makes of equal shares is no spread
+    rounded = np.full(images, share) + np.where(np.arange(images) % 2, 1, -1) * 1e-16
+    assert intervals.estimate(rounded.clip(0, 1)) == pytest.approx(found, abs=1e-9)
+
+
+def test_one_image_tells_no_more_than_one_draw_however_often_it_is_drawn() -> None:
+    alone = intervals.estimate(np.array([0.85]))
+    assert width(alone) > 0.7
+    nine = intervals.estimate(np.full(9, 0.85), np.zeros(9))
+    assert nine == pytest.approx(alone)
+
+
+def test_two_images_that_agree_by_chance_feign_no_certainty() -> None:
+    assert width(intervals.estimate(np.array([0.85, 0.85]))) > 0.5
+
+
+def test_more_draws_of_the_same_images_do_not_feign_certainty() -> None:
+    assert width(intervals.estimate(np.array([1.0, 0.0] * 10))) > 0.35
+
+
+def test_rows_of_one_image_count_as_one_image() -> None:
+    shares = np.random.default_rng(1).integers(0, 2, 40).astype(float)
+    images = np.arange(40)
+    alone = intervals.estimate(shares)
+    # one row an image: nothing to gather, whatever the images are called
+    assert intervals.estimate(shares, images) == pytest.approx(alone)
+    assert intervals.estimate(shares, 7 * images[::-1]) == pytest.approx(alone)
+    # copies tell nothing new
+    nine, of = np.repeat(shares, 9), np.repeat(images, 9)
+    copied, believed = intervals.estimate(nine, of), intervals.estimate(nine)
+    assert copied == pytest.approx(alone)
+    assert width(copied) > 2 * width(believed)
+    distances, moved = intervals.mean_interval(nine, of), intervals.mean_interval(shares)
+    assert distances == pytest.approx(moved)
+    assert width(distances) > 2 * width(intervals.mean_interval(nine))
+
+
+def test_an_image_of_many_rows_weighs_as_one_image() -> None:
+    # 90 rows are one image's: of eleven images the other ten hardly count
+    rows = np.concatenate([np.ones(90), np.tile([1.0, 0.0], 5)])
+    of = np.concatenate([np.zeros(90), 1 + np.arange(10)])
+    assert width(intervals.estimate(rows, of)) > 0.5
+
+
+# how many samples each figure needs: a mean over shares and one share
+REPEATS, AT_HALF = 30, 700
+
+
+@pytest.mark.parametrize(
+    ("concentration", "draws", "rows"),
+    [(None, 1, 1), (None, 20, 1), (None, 1, 9), (2.0, 20, 1), (0.5, 20, 1), (0.5, 20, 9), (10.0, 1, 9)],
+)
+def test_intervals_of_shares_hold_the_truth_as_often_as_they_say(
+    coverage: ModuleType, concentration: float | None, draws: int, rows: int
+) -> None:
+    setting, rng = coverage.Setting(concentration, draws, rows), np.random.default_rng(0)
+    for images in (10, 30, 100):
+        found = [coverage.of_shares(setting, p, images, REPEATS, rng) for p in coverage.TRUTHS]
+        # 93 % less the standard error of 330 samples
+        assert np.mean(found) >= 93 - 1.4, images
+    assert coverage.of_shares(setting, 0.5, 30, AT_HALF, rng) <= 97.5 + 0.6
+
+
+def test_interval_of_a_mean_is_students() -> None:
+    values = np.array([1.0, 2.0, 4.0, 8.0])
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = intervals.mean_interval(values)
+    assert found == pytest.approx((3.75, expected.low, expected.high))
+    assert math.isnan(intervals.mean_interval(values[:1]).low)
+
+
+def test_what_is_the_same_by_construction_has_no_width() -> None:
+    # Linf at a fixed epsilon
+    assert intervals.mean_interval(np.full(16, 0.25)) == (0.25, 0.25, 0.25)
+
+
+def test_intervals_of_other_figures_hold_the_truth_as_often_as_they_say(coverage: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    assert 92 <= coverage.of_means(30, 500, rng) <= 97.5
+    assert 91 <= coverage.of_ratios(30, 500, rng) <= 97.5
+    # cells of the same images are not independent: as if they were, 72 % would hold the truth
+    assert coverage.of_column_means(30, 500, rng) >= 93
+
+
+def test_a_ratio_has_no_interval_where_no_mean_is_seen() -> None:
+    assert intervals.ratio(np.ones(3), np.array([1.0, -2.0, 0.5]))[0] == math.inf
+    mean, low, high = intervals.ratio(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]))
+    # the images agree
+    assert (mean, low, high) == (0.5, 0.5, 0.5)
+    mean, low, high = intervals.ratio(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 5.0]))
+    assert low < mean < high
+
+
+def test_a_mean_over_cells_of_the_same_images_is_no_surer_than_they_are() -> None:
+    one = Estimate(1.0, 0.8, 1.2)
+    assert intervals.mean_of([one] * 4) == pytest.approx(one)
+    # five copies of one cell are that cell
+    cell = intervals.mean_interval(np.random.default_rng(0).gamma(4, 0.25, 30))
+    assert intervals.mean_of([cell] * 5) == pytest.approx(cell)
+    assert intervals.mean_of([Estimate(1, 0, 3), Estimate(3, 2, 4)]) == (2, 1, 3.5)
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    return intervals.estimate(np.repeat([1.0, 0.0], [successes, n - successes]))
+
+
+def test_interval_of_a_difference_is_newcombes() -> None:
+    # Newcombe (1998), Table II, example (a): 56/70 - 48/80
+    found = intervals.difference(proportion(56, 70), proportion(48, 80))
+    assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)

@@ -1,0 +1,13 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.measure.ranks import rank_correlation
+
+
+def test_rank_correlation_leaves_holes_out() -> None:
+    published, measured = pd.Series([1, 2, np.nan, 4]), pd.Series([10, 20, 5, 40])
+    assert rank_correlation(published, measured) == (pytest.approx(1.0), 3)
+    assert math.isnan(rank_correlation(published, pd.Series([1.0] * 4))[0])

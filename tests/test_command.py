@@ -1,0 +1,451 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra.errors import MissingConfigException
+from running import Run, start
+
+import bench
+from bench import aggregate, command, run, search, transfer
+
+QUICK = ("samples=4", "training.epochs=3", "evaluation.draws=2")
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Callable[..., str]:
+    """Writes files of the user's own, given by group and name, and gives their folder."""
+
+    def write(files: dict[str, str]) -> str:
+        for name, text in files.items():
+            path = tmp_path / "my" / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return str(tmp_path / "my")
+
+    return write
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """A signal that is sent to this process is the command's; what handled them before does again."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def line_of(bench_run: Run, *arguments: str) -> str:
+    """The one line that is said of bad settings, before anything was trained or written."""
+    given = next((a for a in arguments if a.startswith("output_dir=")), None)
+    outcome = bench_run(*arguments)
+    assert outcome.status == 2, (arguments, outcome.err)
+    (line,) = outcome.err.strip().splitlines()
+    assert line.startswith("error: "), line
+    if given is not None:
+        assert not (Path(given.partition("=")[2]) / "store").exists(), arguments
+    return line.removeprefix("error: ")
+
+
+def test_an_option_needs_no_plus_and_a_typo_still_gets_its_line(bench_run: Run, output_dir: Path) -> None:
+    outcome = bench_run("-m", "attack=lbfgs", "attack.options.steps=2,3", "name=options", *QUICK)
+    assert outcome.status == 0, outcome.err
+    assert list(pd.read_csv(output_dir / "options" / "results.csv")["attack.options.steps"]) == [2, 3]
+    # as one wrote it until now
+    assert bench_run("attack=lbfgs", "+attack.options.steps=2", *QUICK).status == 0
+    cases = {
+        "attack.options.stpes=2": "attack.options.stpes: LBFGSAttack takes no such option; allowed: search_steps",
+        "attack.optoins.steps=2": "attack.optoins: no such key; allowed: name, _target_, options",
+        "dataset.options.tset_size=9": "dataset.options.tset_size: digits takes no such option",
+        "model.options.widht=9": "model.options.widht: TwoConv takes no such option",
+        "scheme.operation.options.scale=2": "scheme.operation.options.scale: Dropout takes no such option",
+        "scheme.training.options.epsilon=2": "scheme.training.options.epsilon: Plain takes no such option",
+        "model.train_rates.fc9=0.1": "model.train_rates.fc9: two_conv has no such site; allowed: input, feature",
+    }
+    for override, words in cases.items():
+        assert line_of(bench_run, "attack=lbfgs", override).startswith(words)
+    assert "attack.options.stpes: " in line_of(bench_run, "-m", "attack=lbfgs", "attack.options.stpes=2,3")
+
+
+def test_a_search_and_an_experiment_take_options_too(bench_run: Run, mine: Callable[..., str]) -> None:
+    config = run.compose(["attack=cw_l0", "attack.options.channel_axis=1"])
+    assert config.attack.options == {"channel_axis": 1}
+    assert search.settle(["scheme=fc", "attack.options.a=1"]).attack.options == {"a": 1}
+    folder = mine(
+        {
+            "experiment/steps": "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+            "      attack: lbfgs\n      attack.options.steps: 2,3\n"
+        }
+    )
+    outcome = bench_run("--config-dir", folder, "+experiment=steps", "name=options", *QUICK)
+    assert outcome.status == 0, outcome.err
+
+
+def test_a_file_that_is_no_scheme_gets_one_line(
+    bench_run: Run, mine: Callable[..., str], tmp_path: Path
+) -> None:
+    cases = {
+        "tabs": ("sites:\n\tfc: 0.5\n", "scheme/tabs.yaml, line 2: not YAML: found character"),
+        "dup": (
+            "sites:\n  fc: 0.5\n  fc: 0.1\n",
+            "scheme/dup.yaml, line 3: not YAML: found duplicate key fc",
+        ),
+        "empty": ("", "scheme.sites: has to be given, and isn't; sites: {} is a scheme without any"),
+        "comment": ("# nothing yet\n", "scheme.sites: has to be given"),
+        "nothing": ("sites:\n", "scheme.sites: expected a value, got null"),
+        "without": ("sites:\n  fc: null\n", "scheme.sites.fc: expected a value, got null"),
+        "listed": ("sites: [fc]\n", "scheme=listed: Invalid type assigned: list is not a subclass of Dict"),
+        "list": ("- fc: 0.5\n", "scheme=list: Merge error: list is not a subclass of SchemeConfig"),
+        "text": ("fc 0.5\n", "scheme.fc 0.5: no such key; allowed: name, sites"),
+        "comma": ("sites:\n  fc: 0,5\n", "scheme.sites.fc: Value '0,5' of type 'str' could not be"),
+        "operation": ("sites:\n  fc: 0.5\noperation: a.B\n", "scheme=operation: Merge error: str is not"),
+        "infinite": ("sites:\n  fc: .inf\n", "scheme.sites.fc: expected a finite number, got inf"),
+        "undefined": ("sites:\n  fc: ${nothing}\n", "scheme.sites.fc: Interpolation key 'nothing' not found"),
+    }
+    folder = mine({f"scheme/{name}": text for name, (text, _) in cases.items()})
+    out = f"output_dir={tmp_path / 'out'}"
+    for name, (_, words) in cases.items():
+        assert words in line_of(bench_run, "--config-dir", folder, f"scheme={name}", out)
+    # and a line each in a sweep
+    outcome = bench_run("-m", "--config-dir", folder, "scheme=tabs,fc,dup,empty", out)
+    assert outcome.status == 2
+    assert len(outcome.err.strip().splitlines()) == 3
+
+
+def test_a_name_that_hydra_reads_otherwise_says_how_to_quote_it(
+    bench_run: Run, mine: Callable[..., str], output_dir: Path
+) -> None:
+    names = ("50", "true", "0.5", "a=b", "my,scheme", "Nan")
+    folder = mine({f"scheme/{name}": "sites:\n  fc: 0.5\n" for name in names})
+    for name in names:
+        line = line_of(bench_run, "--config-dir", folder, f"scheme={name}")
+        assert line.startswith(f"scheme={name}: ")
+        assert line.endswith(f"\"scheme='{name}'\""), line
+    swept = bench_run("-m", "--config-dir", folder, "scheme=my,scheme", "attack=fgsm", *QUICK)
+    assert swept.status == 2
+    assert swept.err.splitlines()[0].endswith("\"scheme='my,scheme'\"")
+    quoted = ",".join(f"'{name}'" for name in names)
+    outcome = bench_run("-m", "--config-dir", folder, f"scheme={quoted}", "name=quoted", *QUICK)
+    assert outcome.status == 0, outcome.err
+    found = pd.read_csv(output_dir / "quoted" / "results.csv", dtype=str, keep_default_na=False)["scheme"]
+    assert list(found) == list(names)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "attack.epsilon=nan",
+        "attack.epsilon=inf",
+        "attack.options.stepsize=inf",
+        "attack.options.deep.down=nan",
+        "train_rate=nan",
+        "training.learning_rate=-inf",
+        "dataset.options.scale=nan",
+        "scheme.operation.options.scale=inf",
+        "scheme.training.options.scale=nan",
+    ],
+)
+def test_a_setting_that_is_no_finite_number_is_refused(bench_run: Run, override: str) -> None:
+    key, _, value = override.partition("=")
+    assert line_of(bench_run, "attack=pgd", override) == f"{key}: expected a finite number, got {value}"
+
+
+@pytest.mark.parametrize("name", [".", "./.", "''", "", "/tmp/results", "a/../b"])
+def test_a_name_is_a_folder_inside_output_dir(bench_run: Run, name: str) -> None:
+    assert line_of(bench_run, f"name={name}").startswith(
+        "name: expected a folder's name inside output_dir, got"
+    )
+
+
+@pytest.mark.parametrize("group", ["attack=null", "attack=[fgsm,pgd]", "~attack"])
+def test_a_group_has_one_choice(bench_run: Run, group: str) -> None:
+    assert line_of(bench_run, group).startswith("attack")
+
+
+def test_a_sweep_has_one_folder(bench_run: Run, mine: Callable[..., str], tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    swept = f"output_dir={here},{tmp_path / 'there'}"
+    assert line_of(bench_run, "-m", swept).startswith(f"output_dir: a sweep has one folder, got {here}, ")
+    out = f"output_dir={here}"
+    assert line_of(bench_run, "-m", "name=a,b", out).startswith("name: a sweep has one folder, got a, b")
+    folder = mine(
+        {
+            "experiment/two": "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+            "      name: a,b\n"
+        }
+    )
+    line = line_of(bench_run, "--config-dir", folder, "+experiment=two", out)
+    assert line.startswith("name: a sweep has one folder")
+
+
+def test_home_is_found_in_a_folder_name(
+    bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for given in ("~/results", "'~/quoted'"):
+        assert bench_run("-m", f"output_dir={given}", "data_dir=~/data", *QUICK).status == 0
+    assert (tmp_path / "home" / "results" / "sweep" / "results.csv").exists()
+    assert (tmp_path / "home" / "quoted" / "sweep" / "results.csv").exists()
+    assert not list(tmp_path.glob("*~*"))
+    assert run.compose(["data_dir='~/data'"]).data_dir == str(tmp_path / "home" / "data")
+    assert run.compose(["data_dir=~/data"]).data_dir == str(tmp_path / "home" / "data")
+
+
+def test_folders_are_relative_to_where_the_command_was_started(
+    bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chdir = ("hydra.job.chdir=true", "output_dir=here", *QUICK)
+    outcome = bench_run("-m", "attack=pgd", "criterion=topk,untargeted", *chdir)
+    assert outcome.status == 0, outcome.err
+    frame = pd.read_csv(tmp_path / "here" / "sweep" / "results.csv")
+    assert list(frame["status"]) == ["not_applicable", "ok"]
+    single = bench_run("attack=pgd", *chdir)
+    assert single.status == 0, single.err
+    assert Path(single.out.strip().splitlines()[-1]).exists()
+
+
+def test_a_module_of_the_users_that_breaks_is_one_line_a_job_and_nothing_runs(
+    bench_run: Run, mine: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mysyntax.py").write_text("class Noise(:\n")
+    (tmp_path / "myvalue.py").write_text("1 / 0\n")
+    (tmp_path / "myclass.py").write_text(
+        "class Raises:\n    def __init__(self): raise LookupError('in two\\nlines')\n"
+        "class Ends:\n    def __init__(self): raise SystemExit(7)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    targets = ("mysyntax.Noise", "myvalue.Noise", "myclass.Raises", "myclass.Ends")
+    folder = mine(
+        {
+            f"scheme/broken{i}": f"sites:\n  fc: 0.5\noperation:\n  _target_: {target}\n"
+            for i, target in enumerate(targets)
+        }
+    )
+    given = ("--config-dir", folder, "trusted_modules=[bench,foolbox,mysyntax,myvalue,myclass]")
+    out = f"output_dir={tmp_path / 'out'}"
+    for i, kind in enumerate(("SyntaxError", "ZeroDivisionError", "in two lines", "SystemExit")):
+        assert kind in line_of(bench_run, *given, f"scheme=broken{i}", out)
+    outcome = bench_run("-m", *given, "scheme=broken0,fc,broken1,broken2,broken3", out)
+    assert outcome.status == 2
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("error: ") for line in lines)
+    assert not (tmp_path / "out" / "store").exists()
+
+
+def test_a_launcher_that_is_not_installed_names_its_extra() -> None:
+    error = MissingConfigException("no", "hydra/launcher/joblib", ["basic"])
+    assert command.one_line(error) == (
+        'hydra/launcher=joblib: not installed; it comes with pip install "bench[launchers]"'
+    )
+
+
+def test_two_sweeps_of_one_name_are_not_run_at_once(bench_run: Run, output_dir: Path) -> None:
+    sweep = ("-m", "scheme=none,fc", "name=busy", *QUICK)
+    lock = command.hold(output_dir / "busy")
+    assert lock is not None
+    assert line_of(bench_run, *sweep) == (
+        f"name: a sweep is running in {output_dir / 'busy'}; wait for its end, or choose another name"
+    )
+    assert not (output_dir / "busy" / "cells.json").exists()
+    lock.release()
+    # one after another is as it was, and holds nothing afterwards
+    assert bench_run(*sweep).status == bench_run(*sweep).status == 0
+    again = command.hold(output_dir / "busy")
+    assert again is not None
+    again.release()
+
+
+def test_a_search_holds_its_folder_too(output_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = command.hold(output_dir / "searched")
+    assert lock is not None
+    with pytest.raises(SystemExit) as ended:
+        search.main([f"output_dir={output_dir}", "name=searched", "scheme=fc", *QUICK])
+    lock.release()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: name: a sweep is running in ")
+
+
+def test_a_killed_sweep_holds_nothing_and_a_folder_without_a_lock_is_no_error(tmp_path: Path) -> None:
+    program = (
+        f"from pathlib import Path\nfrom bench.command import hold\nlock = hold(Path({str(tmp_path)!r}))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program + "print('held', flush=True)\nimport time; time.sleep(60)"],
+        env=environment(), text=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(SystemExit):
+        command.hold(tmp_path)
+    process.kill()
+    process.communicate()
+    lock = command.hold(tmp_path)
+    assert lock is not None
+    lock.release()
+    # as in a folder that is only to be read
+    (tmp_path / "other" / ".lock").mkdir(parents=True)
+    assert command.hold(tmp_path / "other") is None
+
+
+def environment(**own: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(bench.__file__).parent.parent), **own}
+
+
+def alive(root: int) -> set[int]:
+    """The processes that a process has started, and those that they have."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            parents[int(stat.parent.name)] = int(parent)
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {root}
+
+
+def test_sigterm_is_one_line_and_a_table_and_leaves_no_process(
+    mine: Callable[..., str], tmp_path: Path
+) -> None:
+    pgd = "_target_: foolbox.attacks.LinfProjectedGradientDescentAttack\noptions:\n  steps: 300000\nepsilon: 0.3\n"
+    arguments = ["-m", "--config-dir", mine({"attack/slow": pgd}), "attack=fgsm,slow", *QUICK]
+    process = start([*arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], tmp_path)
+    kept, deadline = tmp_path / "outputs" / "store" / "records", time.monotonic() + 120
+    while not list(kept.glob("*.json")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    workers = alive(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert err == "terminated: what was finished is kept, the same command goes on from there\n"
+    frame = pd.read_csv(tmp_path / "outputs" / "sweep" / "results.csv")
+    assert list(frame["status"]) == ["ok", "missing"]
+    deadline = time.monotonic() + 5
+    while left := {pid for pid in workers if Path(f"/proc/{pid}/exe").exists()}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("room", [aggregate, transfer])
+@pytest.mark.usefixtures("own_signals")
+def test_a_signal_while_tables_are_made_is_one_line(
+    bench_run: Run, output_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int, room: object
+) -> None:
+    write, calls = room.write, []  # type: ignore[attr-defined]
+
+    def signalled(results: Path) -> object:
+        calls.append(results)
+        if len(calls) == 1:
+            os.kill(os.getpid(), number)
+        return write(results)
+
+    monkeypatch.setattr(room, "write", signalled)
+    table = output_dir / "stopped" / "results.csv"
+    table.unlink(missing_ok=True)
+    outcome = bench_run("-m", "scheme=none,fc", "name=stopped", *QUICK)
+    assert outcome.status == 128 + number
+    word = "terminated" if number == signal.SIGTERM else "interrupted"
+    assert outcome.err == f"{word}: what was finished is kept, the same command goes on from there\n"
+    # the table is a matter of a second, and is made after all; the cross recognition isn't
+    assert table.exists()
+    assert len(calls) == (2 if room is aggregate else 1)
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from bench import aggregate, run\n"
+        "def write(results):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    raise AssertionError('went on')\n"
+        "aggregate.write = write\n"
+        "run.main()\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, "-m", *QUICK],
+        cwd=tmp_path, env=environment(), text=True, capture_output=True, timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.returncode == 130, process.stderr
+    assert process.stderr == "interrupted: what was finished is kept, the same command goes on from there\n"
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.aggregate", "results"],
+        cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "interrupted\n")
+
+
+def test_an_error_that_a_library_made_of_a_signal_is_the_signal(
+    capsys: pytest.CaptureFixture[str], own_signals: None
+) -> None:
+    @command.guarded
+    def main() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise RuntimeError("of a library that tidied up")
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 143
+    assert capsys.readouterr().err.startswith("terminated: ")
+
+
+def test_a_terminal_of_ascii_that_goes_after_a_line_costs_nothing(
+    mine: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = mine({"scheme/named": "name: 'Schéma 名前 $\\frac{1}$'\nsites:\n  fc: 0.5\n"})
+    arguments = ["-m", "--config-dir", folder, "scheme=none,named", *QUICK]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.run", *arguments],
+        cwd=tmp_path, env=environment(PYTHONIOENCODING="ascii"), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("[1] ")
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    assert (process.wait(timeout=60), err) == (0, "")
+    frame = pd.read_csv(tmp_path / "outputs" / "sweep" / "results.csv")
+    assert list(frame["scheme"]) == ["none", "Schéma 名前 $\\frac{1}$"]
+    assert (tmp_path / "outputs" / "sweep" / "transfer.csv").exists()
+
+
+def test_it_runs_where_there_is_no_git(tmp_path: Path) -> None:
+    without = {k: v for k, v in environment(PATH=str(tmp_path)).items() if k != "GIT_PYTHON_REFRESH"}
+    program = "from bench import records, attacks; print(records.git_revision())"
+    process = subprocess.run([sys.executable, "-c", program], env=without, text=True, capture_output=True)
+    assert (process.returncode, process.stdout) == (0, "None\n"), process.stderr
+
+
+def test_help_is_as_long_as_it_was(bench_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "== Configuration groups ==" in bench_run("--help").out
+    with pytest.raises(SystemExit) as ended:
+        search.main(["--help"])
+    assert ended.value.code == 0
+    assert "--config-dir" in capsys.readouterr().out

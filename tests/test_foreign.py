@@ -1,0 +1,565 @@
+"""Attacks, operations and networks of somebody else's: what they do wrong is said, and is in no figure."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from running import Outcome, Run
+
+from bench import cell, datasets
+from bench.records import Store
+
+QUICK = ("samples=8", "training.epochs=4", "evaluation.draws=3")
+
+ATTACKS = """
+import numpy as np, torch
+
+class Base:
+    def __call__(self, model, inputs, criterion, epsilons, **kwargs):
+        x = self.attack(model, inputs, criterion, epsilons)
+        return x if isinstance(x, tuple) else (x, x, criterion(x, model(x)))
+
+class InPlace(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return inputs.add_(0.3 * torch.rand_like(inputs)).clamp_(0, 1)
+
+class Copying(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return (inputs + 0.3 * torch.rand_like(inputs)).clamp(0, 1)
+
+class Over(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return (inputs + 5 * epsilons * torch.sign(torch.randn_like(inputs))).clamp(0, 1)
+
+class OneOver(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        x = inputs.clone()
+        x[0] = 1 - x[0]
+        return x, x, torch.ones(len(x), dtype=torch.bool)
+
+class Beyond(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        return inputs, inputs, torch.ones(len(inputs), dtype=torch.bool)
+
+class Nan(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        x = inputs * float("nan")
+        return x, x, torch.ones(len(x), dtype=torch.bool)
+
+class SomeNan(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        x = 1 - inputs
+        x[0] = float("nan")
+        x[1:2] = 0
+        return x, x, torch.ones(len(x), dtype=torch.bool)
+
+class Outside(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return inputs + 0.5
+
+class Just(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        x = 1 - inputs
+        return x + 1.2e-7 * (x == 1)
+
+class Numpy(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        x = 1 - inputs.numpy()
+        return x, x, np.ones(len(x), dtype=bool)
+
+class Double(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        x = 1 - inputs
+        return x, x.double(), criterion(x, model(x))
+
+class Two(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return inputs, torch.ones(len(inputs), dtype=torch.bool)
+
+class ShortSuccess(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return inputs, inputs, torch.tensor(True)
+
+class Shares(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return inputs, inputs, torch.full((len(inputs),), 0.5)
+
+class Fewer(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        return inputs[1:], inputs[1:], torch.ones(len(inputs) - 1, dtype=torch.bool)
+
+class NoStart(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        failed = int((inputs.mean((1, 2, 3)) < 0.3).sum())
+        if failed:
+            raise ValueError(f"init_attack failed for {failed} of {len(inputs)} inputs")
+        x = 1 - inputs
+        return x, x, torch.ones(len(x), dtype=torch.bool)
+
+class Trains(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        held = [cell.cell_contents for cell in model._model.__closure__]
+        for module in next(m for m in held if isinstance(m, torch.nn.Module)).modules():
+            if hasattr(module, "weight"):
+                module.weight.data.mul_(1.5)
+        return inputs
+
+class Colour(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        assert inputs.shape[1] == 3, "needs colour"
+        return inputs
+
+class EightByEight(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        assert inputs.shape[2:] == (8, 8), "needs 8x8"
+        return inputs
+
+class Blind(Base):
+    '''A gradient that is zero everywhere, and a step along its sign.'''
+    def attack(self, model, inputs, criterion, epsilons):
+        x = inputs.clone().requires_grad_()
+        (model(x) * 0).sum().backward()
+        return (inputs + x.grad.sign()).clamp(0, 1)
+"""
+
+OPERATIONS = """
+import torch
+
+class Noise:
+    def __call__(self, x, rate, generator):
+        return x + rate * torch.randn(x.shape, generator=generator)
+
+class GlobalNoise:
+    def __call__(self, x, rate, generator):
+        return x + rate * torch.randn_like(x)
+
+class Nans:
+    def __call__(self, x, rate, generator):
+        keep = torch.rand(x.shape, generator=generator) >= rate
+        return x * keep / keep
+
+class OneRow:
+    def __call__(self, x, rate, generator):
+        return (x + torch.rand(x.shape, generator=generator) * rate)[:1]
+
+class Squeeze:
+    def __call__(self, x, rate, generator):
+        return (x * 8).round() / 8
+
+class SaidSqueeze(Squeeze):
+    random = False
+
+class Liar(Noise):
+    random = False
+
+class InPlace:
+    def __call__(self, x, rate, generator):
+        x += rate * torch.rand(x.shape, generator=generator)
+        return x
+
+class Double:
+    def __call__(self, x, rate, generator):
+        return x + rate * torch.rand(x.shape, generator=generator, dtype=torch.float64)
+
+class Nothing:
+    def __call__(self, x, rate, generator):
+        pass
+
+class Raises:
+    def __call__(self, x, rate, generator):
+        raise KeyError("scale")
+
+class Detach:
+    def __call__(self, x, rate, generator):
+        return ((x + rate * torch.randn(x.shape, generator=generator)) * 8).round() / 8
+"""
+
+MODELS = """
+import torch
+from torch import nn
+from bench.models import Site
+
+class Small(nn.Module):
+    sites = ("input", "fc", "unused")
+    def __init__(self, shape, classes):
+        super().__init__()
+        c, h, w = shape
+        self.layers = nn.Sequential(Site("input"), nn.Flatten(), nn.Linear(c * h * w, 64), nn.ReLU(),
+                                    Site("fc"), nn.Linear(64, classes))
+        self.unused = Site("unused")
+    def forward(self, x):
+        self.unused(x)
+        return self.layers(x)
+
+class Log(Small):
+    def forward(self, x): return self.layers(torch.log(x))
+
+class Softmax(Small):
+    def forward(self, x): return self.layers(x).softmax(-1)
+
+class BatchStat(Small):
+    def forward(self, x): return self.layers(x - x.mean(0, keepdim=True))
+
+class BatchNorm(Small):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.norm = nn.BatchNorm2d(shape[0], track_running_stats=False)
+    def forward(self, x): return self.layers(self.norm(x))
+
+class Tuple(Small):
+    def forward(self, x): return self.layers(x), None
+
+class One(Small):
+    def __init__(self, shape, classes): super().__init__(shape, 1)
+
+class Own(Small):
+    def forward(self, x): return nn.functional.dropout(self.layers(x), 0.5, training=True)
+
+class Fails(Small):
+    def forward(self, x): return self.layers(x)["logits"]
+
+class Unmade(nn.Module):
+    sites = ()
+    def __init__(self, shape, classes): raise RuntimeError("no such width")
+
+class Depth(Small):
+    '''Reads values in its constructor.'''
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.rates = [r.item() for r in torch.linspace(0, 0.1, 3)]
+
+class Array(Small):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.layers[2].weight.data = torch.from_numpy(self.layers[2].weight.detach().numpy() * 0.5)
+
+class Tied(nn.Module):
+    sites = ("fc",)
+    def __init__(self, shape, classes):
+        super().__init__()
+        c, h, w = shape
+        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, 64), nn.ReLU(), Site("fc"))
+        self.head = nn.Linear(64, classes)
+        self.whole = nn.Sequential(self.trunk, self.head)
+    def forward(self, x): return self.whole(x)
+
+function = lambda shape, classes: 3
+"""
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A package of somebody's own, and a folder of configuration that names what is in it."""
+    folder = tmp_path_factory.mktemp("mine")
+    package = folder / "theirs"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    for name, text in (("attacks", ATTACKS), ("ops", OPERATIONS), ("models", MODELS)):
+        (package / f"{name}.py").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield folder
+
+
+@pytest.fixture
+def foreign(bench_run: Run, mine: Path) -> Callable[..., Outcome]:
+    def run(*arguments: str) -> Outcome:
+        cell._warned.clear()
+        return bench_run(*arguments, *QUICK, "trusted_modules=[bench,foolbox,theirs]")
+
+    return run
+
+
+def attack(name: str, epsilon: str = "null") -> tuple[str, ...]:
+    return (
+        "attack=fgsm",
+        f"attack.name={name}",
+        f"attack._target_=theirs.attacks.{name}",
+        f"attack.epsilon={epsilon}",
+    )
+
+
+def operation(name: str, site: str = "fc", rate: float = 0.3) -> tuple[str, ...]:
+    return (
+        f"scheme.name={name}",
+        f"scheme={site}",
+        f"test_rate={rate}",
+        f"scheme.operation._target_=theirs.ops.{name}",
+    )
+
+
+def model(name: str) -> tuple[str, ...]:
+    return (f"model.name={name}", f"model._target_=theirs.models.{name}", "~model.train_rates.fc")
+
+
+def record_of(outcome: Outcome, output_dir: Path) -> dict:
+    return Store(output_dir / "store").read(Path(outcome.out.strip().splitlines()[-1]).stem)
+
+
+def refused(outcome: Outcome) -> str:
+    """The one line of a run that was refused before anything was trained."""
+    assert outcome.status == 2, outcome
+    assert len(outcome.err.strip().splitlines()) == 1, outcome.err
+    return outcome.err.strip()
+
+
+def failed(outcome: Outcome) -> str:
+    """The reason of a cell that failed."""
+    assert outcome.status == 1, outcome
+    last = outcome.err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def test_an_attack_that_changes_its_input_in_place_is_measured_from_the_image_as_it_was(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    one, two = (record_of(foreign(*attack(n), "scheme=fc"), output_dir) for n in ("InPlace", "Copying"))
+    assert one["metrics"]["distance"] == two["metrics"]["distance"]
+    assert one["metrics"]["distance"]["linf"]["mean"] > 0.2
+    assert one["images"]["sha256"] == two["images"]["sha256"]
+    originals = datasets.load(datasets.digits, Path(), {}, None).x_test[one["images"]["indices"]]
+    moved = np.abs(Store(output_dir / "store").samples(one["key"])["perturbed"] - originals)
+    assert moved.max() > 0.2
+
+
+def test_a_step_beyond_epsilon_finds_nothing(foreign: Callable[..., Outcome], output_dir: Path) -> None:
+    outcome = foreign(*attack("Over", "0.1"), "scheme=none")
+    assert "gave nothing that can be used for any of 8 images (too far 8)" in failed(outcome)
+    record = record_of(foreign(*attack("OneOver", "0.1"), "scheme=none"), output_dir)
+    assert record["metrics"]["too_far"] == 1
+    samples = Store(output_dir / "store").samples(record["key"])
+    assert samples["claimed"].tolist() == [False] + [True] * 7
+    assert any("1 of 8 images came back further away than epsilon" in w for w in record["warnings"])
+
+
+def test_epsilon_is_meant_in_the_attacks_own_norm(foreign: Callable[..., Outcome], output_dir: Path) -> None:
+    l2 = (
+        "attack=pgd",
+        "attack._target_=foolbox.attacks.L2ProjectedGradientDescentAttack",
+        "attack.epsilon=1.5",
+    )
+    record = record_of(foreign(*l2, "scheme=none"), output_dir)
+    # further than 0.1 in single pixels, and no further than 1.5 as a whole
+    assert record["metrics"]["distance"]["linf"]["mean"] > 0.3
+    assert record["metrics"]["too_far"] == 0
+
+
+def test_claims_that_nothing_confirms_are_said_where_nothing_is_random(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    record = record_of(foreign(*attack("Beyond"), "scheme=none"), output_dir)
+    assert record["metrics"]["claimed_success"]["mean"] == 1
+    assert record["metrics"]["fresh_success"]["mean"] == 0
+    (said,) = record["warnings"]
+    assert "claims 8 of 8 images on which the criterion doesn't hold" in said
+    # an honest attack on the same network has nothing to say
+    assert record_of(foreign("attack=deepfool", "scheme=none"), output_dir)["warnings"] == []
+
+
+def test_images_that_an_attack_spoils_are_counted_in_the_table(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    assert "(given up 8)" in failed(foreign(*attack("Nan"), "scheme=none"))
+    outcome = foreign("-m", *attack("SomeNan"), "scheme=none", "name=spoilt")
+    assert outcome.status == 0
+    row = pd.read_csv(output_dir / "spoilt" / "results.csv").iloc[0]
+    assert row["given_up"] == 2
+    assert "2 of 8 images came back as no image" in row["warnings"]
+    assert "2 of 8 images came back as no image" in outcome.out
+    samples = Store(output_dir / "store").samples(row["key"])
+    assert samples["claimed"].tolist() == [False, False] + [True] * 6
+    assert np.isfinite(samples["perturbed"]).all()
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("Outside", "attack Outside left the bounds [0, 1]: "),
+    ("Two", "attack Two returned 2 values, expected (raw, clipped, success)"),
+    ("ShortSuccess", "returned success of shape () and type torch.bool, expected (8,) and booleans"),
+    ("Shares", "returned success of shape (8,) and type torch.float32, expected (8,) and booleans"),
+    ("Fewer", "returned images of shape (7, 1, 8, 8)"),
+    ("Trains", "attack Trains changed the network's weights or buffers"),
+])  # fmt: skip
+def test_what_cannot_be_used_fails_the_cell_in_one_line(
+    foreign: Callable[..., Outcome], name: str, words: str
+) -> None:
+    assert words in failed(foreign(*attack(name), "scheme=none"))
+
+
+def test_an_attack_that_changed_the_network_leaves_it_to_no_other_cell(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    before = record_of(foreign("attack=fgsm_fixed", "scheme=none", "seed=5"), output_dir)
+    assert "changed" in failed(foreign(*attack("Trains"), "scheme=none"))
+    (output_dir / "store" / "records" / f"{before['key']}.json").unlink()
+    after = record_of(foreign("attack=fgsm_fixed", "scheme=none", "seed=5"), output_dir)
+    assert after["metrics"] == before["metrics"]
+
+
+@pytest.mark.parametrize("name", ["Just", "Numpy", "Double"])
+def test_what_is_only_of_another_type_or_off_by_rounding_is_taken(
+    foreign: Callable[..., Outcome], output_dir: Path, name: str
+) -> None:
+    record = record_of(foreign(*attack(name), "scheme=none"), output_dir)
+    samples = Store(output_dir / "store").samples(record["key"])["perturbed"]
+    assert samples.dtype == np.float32
+    originals = datasets.load(datasets.digits, Path(), {}, None).x_test[record["images"]["indices"]]
+    assert np.allclose(samples, 1 - originals, atol=1e-6)
+    assert samples.max() <= 1
+
+
+def test_an_attack_is_tried_on_the_datasets_own_shape(foreign: Callable[..., Outcome]) -> None:
+    assert "attack: Colour refuses its settings (AssertionError: needs colour)" in refused(
+        foreign(*attack("Colour"))
+    )
+    assert foreign(*attack("EightByEight"), "scheme=none").status == 0
+
+
+def test_images_without_a_start_count_as_not_found(foreign: Callable[..., Outcome], output_dir: Path) -> None:
+    hsj = ("attack=fgsm", "attack.name=hsj", "attack._target_=foolbox.attacks.HopSkipJumpAttack")
+    small = (
+        "+attack.options.steps=1",
+        "+attack.options.initial_gradient_eval_steps=2",
+        "+attack.options.max_gradient_eval_steps=3",
+    )
+    record = record_of(foreign(*hsj, *small, "scheme=all", "seed=2"), output_dir)
+    metrics = record["metrics"]
+    samples = Store(output_dir / "store").samples(record["key"])
+    assert 0 < metrics["without_start"] < 8
+    originals = datasets.load(datasets.digits, Path(), {}, None).x_test[record["images"]["indices"]]
+    as_it_was = (samples["perturbed"] == originals).all((1, 2, 3))
+    assert as_it_was.sum() >= metrics["without_start"] >= 8 - samples["claimed"].sum()
+    # where it is known which they are
+    record = record_of(foreign(*attack("NoStart"), "scheme=none"), output_dir)
+    images = datasets.load(datasets.digits, Path(), {}, None).x_test[record["images"]["indices"]]
+    dark = images.mean((1, 2, 3)) < 0.3
+    assert 0 < dark.sum() < 8
+    assert record["metrics"]["without_start"] == dark.sum()
+    assert (Store(output_dir / "store").samples(record["key"])["claimed"] == ~dark).all()
+
+
+def test_images_without_a_gradient_are_counted_and_said(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    record = record_of(foreign(*attack("Blind"), "scheme=none"), output_dir)
+    assert record["metrics"]["zero_gradient"] == 8
+    assert "8 of 8 images had a gradient of zero everywhere" in record["warnings"][0]
+    # a rounded image has no gradient, whoever attacks it
+    rounded = record_of(foreign(*operation("Detach", "input", 0.1), "attack=fgsm_fixed"), output_dir)
+    assert rounded["metrics"]["zero_gradient"] == 8
+    assert record_of(foreign("attack=fgsm_fixed", "scheme=fc"), output_dir)["metrics"]["zero_gradient"] == 0
+    # one that takes no gradient at all
+    assert record_of(foreign(*attack("Copying"), "scheme=fc"), output_dir)["metrics"]["zero_gradient"] is None
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("GlobalNoise", "draws from something else than the generator that it is given"),
+    ("Nans", "gives logits that are not finite numbers, for 3 of 3 images"),
+    ("OneRow", "returns torch.float32 of shape (1, 1024), expected torch.float32 of shape (3, 1024)"),
+    ("Squeeze", "give the operation's class an attribute random = False"),
+    ("Liar", "says random = False, but two passes over the same images differ"),
+    ("InPlace", "changes what it is given, in place; expected a new tensor"),
+    ("Double", "returns torch.float64 of shape (3, 1024), expected torch.float32"),
+    ("Nothing", "returns NoneType, expected torch.float32"),
+    ("Raises", "fails on images of shape (3, 1, 8, 8) (KeyError: 'scale')"),
+])  # fmt: skip
+def test_a_bad_operation_is_refused_before_training(
+    foreign: Callable[..., Outcome], name: str, words: str
+) -> None:
+    said = refused(foreign(*operation(name)))
+    assert said.startswith(f"error: scheme: {name}")
+    assert words in said
+
+
+def test_a_small_rate_and_a_deterministic_operation_are_accepted(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    tiny = record_of(foreign("scheme=fc", "test_rate=1e-6", "attack=fgsm_fixed"), output_dir)
+    assert tiny["metrics"]["fresh_draws"] == 3
+    squeezed = record_of(foreign(*operation("SaidSqueeze"), "attack=fgsm_fixed"), output_dir)
+    assert squeezed["metrics"]["fresh_draws"] == 1
+
+
+def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outcome]) -> None:
+    said = refused(foreign(*model("Small"), "scheme=fc", "+scheme.sites.unused=0.5", "~scheme.sites.fc"))
+    assert "the operation at site unused draws nothing that an output depends on" in said
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("Log", "model: Log gives logits that are not finite numbers, for 3 of 3 images"),
+    ("BatchStat", "model: BatchStat: an image's logits depend on the other images of its batch"),
+    ("BatchNorm", "model: BatchNorm: an image's logits depend on the other images of its batch"),
+    ("Tuple", "model: Tuple gives tuple, expected a tensor of logits (batch, classes)"),
+    ("One", "model: One has 1 outputs, expected one for each of at least 10 classes"),
+    ("Own", "model: Own draws by itself: two passes over the same images differ although no site is random"),
+    ("Fails", "model: Fails fails on images of shape (3, 1, 8, 8) (IndexError: "),
+    ("Unmade", "model.options: Unmade: RuntimeError: no such width"),
+    ("function", "model.options: function: made int, expected a torch.nn.Module"),
+])  # fmt: skip
+def test_a_bad_network_is_refused_before_training(
+    foreign: Callable[..., Outcome], name: str, words: str
+) -> None:
+    assert words in refused(foreign(*model(name)))
+
+
+@pytest.mark.parametrize("name", ["Depth", "Array", "Tied", "Small"])
+def test_a_usual_network_trains_and_is_kept(
+    foreign: Callable[..., Outcome], output_dir: Path, name: str
+) -> None:
+    arguments = (*model(name), "scheme=fc", "attack=fgsm_fixed")
+    record = record_of(foreign(*arguments), output_dir)
+    assert record["status"] == "ok"
+    # from its checkpoint it is the same
+    cell._cached_networks.clear()
+    cell._cached_clean.clear()
+    (output_dir / "store" / "records" / f"{record['key']}.json").unlink()
+    again = record_of(foreign(*arguments), output_dir)
+    assert again["checkpoint"] == record["checkpoint"]
+    assert again["metrics"] == record["metrics"]
+
+
+def test_probabilities_are_said_once_in_record_table_and_log(
+    foreign: Callable[..., Outcome], output_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "bench"):
+        outcome = foreign(
+            "-m", *model("Softmax"), "attack=fgsm_fixed,deepfool", "name=softmax", "training.epochs=15"
+        )
+    assert outcome.status == 0, outcome.err
+    words = "outputs of Softmax look like probabilities"
+    frame = pd.read_csv(output_dir / "softmax" / "results.csv")
+    assert frame["warnings"].str.contains(words).all()
+    assert outcome.out.count(words) == 1
+    assert caplog.text.count(words) == 1
+    assert record_ok_without_warning(foreign, output_dir)
+
+
+def record_ok_without_warning(foreign: Callable[..., Outcome], output_dir: Path) -> bool:
+    return record_of(foreign(*model("Small"), "attack=fgsm_fixed"), output_dir)["warnings"] == []
+
+
+def test_training_that_does_not_get_above_chance_is_a_failed_cell(foreign: Callable[..., Outcome]) -> None:
+    said = failed(foreign("training.learning_rate=1", "training.epochs=2", "attack=fgsm_fixed"))
+    assert "training" in said
+    assert "training.learning_rate" in said
+
+
+def test_logits_that_stop_being_numbers_fail_an_evaluation() -> None:
+    from bench import evaluation
+
+    class Sometimes(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.where(x.flatten(1)[:, :2] > 0.5, torch.nan, x.flatten(1)[:, :2])
+
+    images = torch.zeros(4, 1, 2, 2)
+    images[2] = 1
+    with pytest.raises(evaluation.NotFinite, match="for 1 of 4 images in one pass, first for image 2"):
+        evaluation.logits(Sometimes(), images, 3)
