@@ -437,7 +437,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/measure/intervals.py": [
         ("intervals ignore that rows share an image", "    if groups is None:\n", "    if True:\n", "tests/measure/test_intervals.py::test_rows_of_one_image_count_as_one_image"),
         ("90 % interval called 95 %", "stats.norm.ppf(0.975)", "stats.norm.ppf(0.95)", "tests/measure/test_intervals.py::test_interval_of_a_proportion_is_wilsons"),
-        ("images that agree have no width", "max(_variance(means, rows), draws**-2)", "max(_variance(means, rows), 1e-30)",
+        ("images that agree have no width", "effective = min(draws, mean * (1 - mean) / variance * (Z / t) ** 2)", "effective = mean * (1 - mean) / 1e-30",
          "tests/measure/test_intervals.py::test_images_that_agree_have_the_interval_of_all_their_draws"),
         ("cells of the same images are independent", "zip(*estimates, strict=True)))", "zip(*estimates[:1], strict=True)))",
          "tests/measure/test_intervals.py::test_a_mean_over_cells_of_the_same_images_is_no_surer_than_they_are"),
@@ -446,8 +446,8 @@ BY_MODULE: dict[str, list[Planted]] = {
     ],
     "bench/measure/ranks.py": [
         ("holes are figures", "both = one.notna() & other.notna()", "both = one.notna() | other.notna()", "tests/measure/test_ranks.py::test_rank_correlation_leaves_holes_out"),
-        ("a constant has a rank", "len(other[both].unique()) < 2", "len(other[both].unique()) < 1", "tests/measure/test_ranks.py::test_rank_correlation_leaves_holes_out"),
-        ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measure/test_ranks.py::test_rank_correlation_leaves_holes_out"),
+        ("two entries are enough", "if both.sum() < 3", "if both.sum() < 2", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
+        ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
         ("NaN samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = blank", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
