@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 300
 """Seconds: no fault's tests take a tenth of it."""
-LEFT_OUT = (".git", ".venv", "data", "*cache*", "*.egg-info", "store")
+LEFT_OUT = (".git", ".venv", "data", "outputs")
+"""What of the tree is not copied, beside what is compiled or cached."""
 
 
 class FaultError(Exception):
@@ -115,13 +116,23 @@ def tried(fault: Fault, copy: Path) -> Outcome:
     return Outcome(fault, failed[1], seconds)
 
 
+def left_out(root: Path) -> Callable[[str, list[str]], set[str]]:
+    """As ``shutil.copytree`` takes it."""
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        cached = {n for n in names if n == "__pycache__" or n.endswith("_cache")}
+        return cached | {n for n in names if Path(folder) == root and n in LEFT_OUT}
+
+    return ignored
+
+
 def survey(faults: Sequence[Fault], root: Path, workers: int) -> Iterator[Outcome | FaultError]:
     """Tries every fault, each worker in a copy of its own; in the order of ``faults``."""
     with tempfile.TemporaryDirectory() as folder:
         copies: queue.Queue[Path] = queue.Queue()
         for i in range(min(workers, len(faults))):
             copies.put(Path(folder) / str(i))
-            shutil.copytree(root, Path(folder) / str(i), ignore=shutil.ignore_patterns(*LEFT_OUT))
+            shutil.copytree(root, Path(folder) / str(i), ignore=left_out(root))
 
         def one(fault: Fault) -> Outcome | FaultError:
             copy = copies.get()
@@ -217,8 +228,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("the targeted margin is turned round", "return best_other(outputs, criterion.target_classes) - own",
          "return own - best_other(outputs, criterion.target_classes)",
          f"{ATTACKS}base.py::test_margin_is_negative_exactly_where_the_criterion_holds"),
-        ("cross-entropy that underflows", "return softplus(log_sum_others(outputs, classes) - own)",
-         "return -(own - ep.maximum(log_sum_others(outputs, classes), own)).exp().log() * 1.0",
+        ("cross-entropy that underflows", "return log_sum_others(outputs, classes) - outputs[range(len(outputs)), classes]",
+         "return outputs.logsumexp(axis=-1) - outputs[range(len(outputs)), classes]",
          f"{ATTACKS}base.py::test_cross_entropy_keeps_the_gradient_that_the_softmax_rounds_away"),
         ("rows of a criterion are the first ones", "return Misclassification(criterion.labels[rows])",
          "return Misclassification(criterion.labels[: len(rows)])",
@@ -315,9 +326,8 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_schemes.py::test_passes_differ_whatever_train_or_eval_was_called"),
         ("dropout keeps what it should drop", ">= rate\n", "< rate\n",
          "tests/test_schemes.py::test_dropout_keeps_the_expected_activation"),
-        ("a scheme stays in the network", "site.operation = operation if rate > 0 else None",
-         "site.operation = (operation or site.operation) if rate > 0 or operation is None else None",
-         "tests/test_schemes.py"),
+        ("a scheme stays in the network", "(None, 0.0))", "(site.operation, site.rate))",
+         "tests/test_schemes.py::test_a_scheme_can_be_taken_out_again"),
         ("masks come from the global generator", "site.generator = generator", "site.generator = torch.default_generator",
          "tests/test_schemes.py::test_masks_come_from_the_given_generator_alone"),
         ("a site that is not there is passed over", "if unknown:", "if False:",
@@ -372,7 +382,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("pixels over 256", "np.float32(255)", "np.float32(256)", "tests/test_datasets.py::test_cifar10_binary_layout"),
         ("test images are trained on", "return Arrays(images[:-test_size]", "return Arrays(images[-len(images) + test_size :]",
          "tests/test_datasets.py::test_digits_are_the_real_ones_split_without_overlap"),
-        ("a checksum is not looked at", "hashlib.sha256(data).hexdigest() != sha256", "False",
+        ("a checksum is not looked at", "if sha256 is not None and digest.hexdigest() != sha256:", "if False:",
          "tests/test_datasets.py::test_checksum_is_of_the_content_whatever_the_compression"),
         ("the fingerprint is of names and shapes alone", "digest.update(np.ascontiguousarray(array).data)", "pass",
          "tests/test_datasets.py::test_fingerprint_sees_one_changed_pixel_and_another_split"),
@@ -402,38 +412,68 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("MAD as a sum over pixels", "absolute.mean(1) * 255", "absolute.sum(1) * 255", "tests/test_evaluation.py::test_distances_of_a_known_change"),
         ("targets may be the true class", ".integers(1, classes,", ".integers(0, classes,",
          "tests/test_evaluation.py::test_targets_are_wrong_uniform_and_an_images_own"),
-        ("intervals ignore that rows share an image", "np.arange(len(values)) if groups is None else groups", "np.arange(len(values))",
-         "tests/test_evaluation.py::test_rows_of_one_image_count_as_one_image"),
-        ("90 % interval called 95 %", "z = stats.norm.ppf(0.975)", "z = stats.norm.ppf(0.95)", "tests/test_evaluation.py::test_interval_of_a_proportion_is_wilsons"),
         ("passes counted a batch each", "passes.forward += len(output)", "passes.forward += 1", "tests/test_evaluation.py::test_passes_are_counted_an_image_each"),
-        ("a dead defence is not noticed", "if differ != expected:", "if differ > expected:",
-         "tests/test_evaluation.py::test_randomness_check_knows_a_dead_defence_from_a_live_one"),
     ],
     "bench/training.py": [
         ("no dropout in training", "schemes.install(model, plan.rates, masks)", "schemes.install(model, {}, masks)",
          "tests/test_training.py::test_training_is_done_once_and_repeatable"),
-        ("training seed ignored: first weights", 'derive_seed(plan.seed, "weights")', 'derive_seed(0, "weights")', f"{KEYS}the_seed_of_training_decides_first_weights_order_and_masks"),
+        ("training seed ignored: first weights", 'fingerprint.derive_seed(seed, "weights")', 'fingerprint.derive_seed(0, "weights")', f"{KEYS}the_seed_of_training_decides_first_weights_order_and_masks"),
         ("training seed ignored: order", 'derive_seed(plan.seed, "order")', 'derive_seed(0, "order")', f"{KEYS}the_seed_of_training_decides_first_weights_order_and_masks"),
         ("training seed ignored: masks", 'derive_seed(plan.seed, "masks")', 'derive_seed(0, "masks")', f"{KEYS}the_seed_of_training_decides_first_weights_order_and_masks"),
-        ("no lock on training", 'with FileLock(path.with_suffix(".lock")):', "if True:", "tests/test_training.py::test_two_that_ask_at_once_train_once"),
-        ("checkpoint's hash not checked", 'if metadata.get("sha256") != _hash(state):', "if False:", "tests/test_training.py::test_damaged_checkpoint_is_refused_by_name"),
-        ("another checkpoint under this name is taken", 'if metadata.get("key") != path.stem:', "if False:", "tests/test_training.py::test_damaged_checkpoint_is_refused_by_name"),
+        ("no lock on training", 'with records.locked(path.with_suffix(".lock")):', "if True:", "tests/test_training.py::test_two_that_ask_at_once_train_once"),
         ("the scheme in training stays in the network", "    schemes.install(model, {}, masks)\n    return model", "    return model",
-         "tests/test_kept_apart.py tests/test_training.py"),
+         "tests/test_training.py::test_a_network_leaves_training_without_its_dropout"),
     ],
     "bench/records.py": [
         ("record before samples", "        if samples is not None:\n            path = self.samples_path(key)",
-         "        write_text(self.record_path(key), json.dumps(record) + \"\\n\")\n        if samples is not None:\n            path = self.samples_path(key)",
+         '        write_document(self.record_path(key), "record", key, record)\n        if samples is not None:\n            path = self.samples_path(key)',
          f"{KEPT}a_record_never_speaks_of_samples_that_are_not_there"),
-        ("records written in place", "    path.parent.mkdir(parents=True, exist_ok=True)\n    with tempfile",
-         "    path.parent.mkdir(parents=True, exist_ok=True)\n    path.write_text(text)\n    with tempfile", "tests/test_records.py::test_a_file_is_written_whole_or_not_at_all"),
-        ("a failed cell counts as done", 'if record and record["status"] == OK and self.samples_path', "if record and self.samples_path",
-         f"{KEPT}a_failed_cell_is_computed_again"),
-        ("a record without its samples counts as done", 'record["status"] == OK and self.samples_path(key).exists()', 'record["status"] == OK',
+        ("records written in place", "        write(temporary)\n", "        write(path)\n        write(temporary)\n",
+         "tests/test_records.py::test_a_file_is_written_whole_or_not_at_all"),
+        ("a failed cell counts as done", 'if record is None or record["status"] != OK:', "if record is None:", f"{KEPT}a_failed_cell_is_computed_again tests/test_records.py"),
+        ("a record without its samples counts as done", "        if found is None and not os.path.lexists(path):\n            return None", "        if found is None and not os.path.lexists(path):\n            return record",
          "tests/test_records.py::test_only_a_finished_cell_with_its_samples_counts_as_done"),
     ],
+    "bench/measure/intervals.py": [
+        ("intervals ignore that rows share an image", "    if groups is None:\n", "    if True:\n", "tests/measure/test_intervals.py::test_rows_of_one_image_count_as_one_image"),
+        ("90 % interval called 95 %", "stats.norm.ppf(0.975)", "stats.norm.ppf(0.95)", "tests/measure/test_intervals.py::test_interval_of_a_proportion_is_wilsons"),
+        ("images that agree have no width", "effective = min(draws, mean * (1 - mean) / variance * (Z / t) ** 2)", "effective = mean * (1 - mean) / 1e-30",
+         "tests/measure/test_intervals.py::test_images_that_agree_have_the_interval_of_all_their_draws"),
+        ("cells of the same images are independent", "zip(*estimates, strict=True)))", "zip(*estimates[:1], strict=True)))",
+         "tests/measure/test_intervals.py::test_a_mean_over_cells_of_the_same_images_is_no_surer_than_they_are"),
+        ("differences are the other way round", "centre = one.mean - other.mean", "centre = other.mean - one.mean",
+         "tests/measure/test_intervals.py::test_interval_of_a_difference_is_newcombes"),
+    ],
+    "bench/measure/ranks.py": [
+        ("holes are figures", "both = one.notna() & other.notna()", "both = one.notna() | other.notna()", "tests/measure/test_ranks.py::test_rank_correlation_leaves_holes_out"),
+        ("two entries are enough", "if both.sum() < 3", "if both.sum() < 2", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
+        ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
+    ],
+    "bench/attacking.py": [
+        ("NaN samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = blank", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
+        ("blank samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = ~flat.isfinite().all(1)", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
+        ("global generators not seeded", "torch.manual_seed(seed)", "pass", "tests/test_run.py::test_every_launcher_gives_the_same_records"),
+        ("a success too many", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes]) + 1", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
+        ("an image after the last success", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes - 1]) + 2", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
+        ("the attack gets the images themselves", "run(victim, images.clone(), goal(batch)", "run(victim, images, goal(batch)",
+         "tests/test_foreign.py::test_an_attack_that_changes_its_input_in_place_is_measured_from_the_image_as_it_was"),
+        ("a step beyond epsilon counts", "lost = given_up | too_far\n", "lost = given_up\n", "tests/test_foreign.py::test_a_step_beyond_epsilon_finds_nothing"),
+    ],
+    "bench/axes.py": [
+        ("training is nobody's", '("model", "scheme", "training")', '("model", "scheme")', "tests/test_depends.py::test_settings_that_differ_between_sweeps_are_columns_on_their_side tests/test_game.py"),
+        ("the attack's settings are the defender's", 'return "attacker"', 'return "defender"', "tests/test_depends.py::test_settings_that_differ_between_sweeps_are_columns_on_their_side tests/test_game.py tests/test_transfer.py"),
+        ("rates are nobody's", 'DEFENDER = ("model", "scheme", "train_rate", "test_rate")', 'DEFENDER = ("model", "scheme", "train_rate")', "tests/test_game.py tests/test_transfer.py"),
+    ],
+    "bench/probe.py": [
+        ("a network that draws by itself passes", "    if not _same(outputs, again):\n", "    if False:\n", "tests/test_foreign.py::test_a_bad_network_is_refused_before_training"),
+        ("an image's logits may depend on its batch", "if not torch.allclose(alone, outputs,", "if False and not torch.allclose(alone, outputs,",
+         "tests/test_foreign.py::test_a_bad_network_is_refused_before_training"),
+        ("an operation draws from the global generator", "            if not _same(first, again):\n", "            if False:\n", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+        ("a dead operation passes", "            if draws and torch.equal(first, other):\n", "            if False:\n",
+         "tests/test_foreign.py::test_a_site_that_no_output_depends_on_is_refused tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+    ],
     "bench/cell.py": [
-        ("fresh success is the claim", '"fresh_success": evaluation.estimate(fresh.success, chosen)', '"fresh_success": evaluation.estimate(claimed.astype(float), chosen)',
+        ("fresh success is the claim", '"fresh_success": intervals.estimate(fresh.success, chosen)', '"fresh_success": intervals.estimate(claimed.astype(float), chosen)',
          "tests/test_cell.py::test_all_targets_intervals_are_between_images"),
         ("evaluation draws from the attack's generator (same seed)", '_generator(cell, "evaluation")', '_generator(cell, "attack")',
          f"{KEPT}fresh_draws_are_not_those_that_the_attack_saw"),
@@ -443,30 +483,22 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_cell.py::test_all_targets_attacks_each_image_once_for_every_wrong_class"),
         ("test_rate ignored", "rate if config.test_rate is None else config.test_rate", "rate", "tests/test_cell.py::test_train_rate_of_a_scheme_with_train_sites_is_dropout_there"),
         ("train_rate ignored", "    if config.train_rate is not None:\n", "    if False:\n", "tests/test_cell.py::test_train_rate_of_a_scheme_with_train_sites_is_dropout_there"),
-        ("attacks images that the network gets wrong", "chosen = np.flatnonzero(right)", "chosen = np.arange(len(right))",
+        ("attacks images that the network gets wrong", "chosen = np.flatnonzero(bare.right)", "chosen = np.arange(len(bare.right))",
          f"{KEPT}only_images_that_the_network_gets_right_are_attacked"),
         ("clean accuracy is without the scheme", "_clean(cell, network, cell.rates, everything, truth)", "_clean(cell, network, {}, everything, truth)",
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
         ("clean cache ignores the scheme", '"rates": {site: rate for site, (_, rate) in rates.items()},', "",
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
-        ("NaN samples not given up", "given_up.append(blank | ~flat.isfinite().all(1))", "given_up.append(blank)", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
-        ("blank samples not given up", "given_up.append(blank | ~flat.isfinite().all(1))", "given_up.append(~flat.isfinite().all(1))",
-         f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
-        ("global generators not seeded", "torch.manual_seed(seed)", "pass", "tests/test_run.py::test_every_launcher_gives_the_same_records"),
         ("no lock on a cell", "with cell.store.lock(cell.key):", "if True:", f"{KEPT}two_that_want_one_cell_attack_once"),
-        ("key without the code", '"code": fingerprint.code(prepare, operation.__class__, attack.__class__),', "",
+        ("key without the code", '"code": fingerprint.code(prepare, operated, type(operation), attacked, type(attack)),', "",
          f"{KEYS}an_attack_that_was_edited_is_another_cell_of_the_same_network"),
         ("key without the checkpoint", '"checkpoint": plan.key,', "", f"{KEYS}a_network_that_was_edited_is_another_network_and_another_cell"),
-        ("key without the settings", '"config": decides,', "", f"{KEYS}every_setting_that_can_change_a_result_is_another_cell"),
-        ("checkpoint's key without the data", '"data": data.fingerprint,\n        "device": device.type,\n        "threads"', '"threads"',
+        ("key without the settings", '"config": decides,\n            "checkpoint"', '"checkpoint"', f"{KEYS}every_setting_that_can_change_a_result_is_another_cell"),
+        ("checkpoint's key without the data", '"data": data.fingerprint,\n        "threads"', '"threads"',
          f"{KEYS}other_data_is_another_network_and_another_cell"),
         ("checkpoint's key without the versions", '"versions": fingerprint.versions(),\n        "code": fingerprint.code(\n', '"code": fingerprint.code(\n',
          f"{KEYS}another_version_is_another_network_and_another_cell"),
         ("restore takes any weights", 'if trained.sha256 != record["checkpoint"]["sha256"]:', "if False:", f"{KEPT}weights_that_a_record_was_not_made_with_are_not_used"),
-        ("a success too many", "torch.nonzero(success)[config.samples - 1]) + 1", "torch.nonzero(success)[config.samples]) + 1",
-         f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
-        ("an image after the last success", "torch.nonzero(success)[config.samples - 1]) + 1", "torch.nonzero(success)[config.samples - 1]) + 2",
-         f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
     ],
     "bench/transfer.py": [
         ("row and column swapped in the table", '"generated_under": generated["defence"],\n                            "recognised_by": recogniser["defence"],',
@@ -477,30 +509,34 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("all samples, not the claimed", 'claimed = samples["claimed"]', 'claimed = samples["claimed"] | True', "tests/test_transfer.py tests/test_kept_apart.py"),
         ("recogniser's scheme not installed", "schemes.install(network.model, network.rates, generator)", "schemes.install(network.model, {}, generator)",
          f"{KEPT}cross_recognition_is_under_the_recognisers_scheme_and_rate"),
-        ("cache ignores whose samples", '"samples": one["samples"]["sha256"],', "", f"{KEPT}cross_recognition_is_of_the_samples_that_are_there"),
+        ("cache ignores whose samples", '"samples": one["samples"]["content"],', "", f"{KEPT}cross_recognition_is_of_the_samples_that_are_there"),
         ("cache ignores the recogniser's rates", '"rates": other["test_rates"],', "", f"{KEPT}cross_recognition_is_under_the_recognisers_scheme_and_rate"),
-        ("cache ignores the code", '"code": code,', "", "tests/test_transfer.py::test_an_edited_operation_is_looked_through_again"),
     ],
     "bench/aggregate.py": [
         ("shares are not per cent", '= 100 * value\n', "= value\n", "tests/test_aggregate.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
         ("a failed cell leaves a sweep whole", "SETTLED = (OK, NOT_APPLICABLE)", "SETTLED = (OK, NOT_APPLICABLE, 'failed', MISSING)",
          "tests/test_aggregate.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
-        ("a swept setting is no column", "if first.get(key) != flat.get(key)", "if False", "tests/test_aggregate.py::test_a_swept_setting_becomes_a_column_and_others_do_not"),
-        ("the store's path is absolute", "where = os.path.relpath(store.folder, results)", "where = os.path.abspath(store.folder)",
+        ("a swept setting is no column", "if len(values) > 1 or values.total() < whole:", "if False:", "tests/test_aggregate.py::test_a_swept_setting_becomes_a_column_and_others_do_not"),
+        ("the store's path is absolute", "os.path.relpath(store.folder, results)", "os.path.abspath(store.folder)",
          "tests/test_aggregate.py::test_folders_can_be_moved_together"),
     ],
     "bench/config.py": [
         ("rates of 1 and more", "not 0 <= rate < 1:", "not 0 <= rate:", "tests/test_run.py::test_bad_settings_get_one_line_and_no_training"),
-        ("any module is trusted", 'if module.partition(".")[0] not in trusted:', "if False:", "tests/test_run.py::test_a_scheme_may_name_an_operation_of_its_own"),
+        ("any module is trusted", "    if package not in trusted:\n", "    if False:\n", "tests/test_run.py::test_a_scheme_may_name_an_operation_of_its_own"),
         ("unknown options are passed over", "        if name not in allowed:\n", "        if False:\n", "tests/test_run.py::test_bad_settings_get_one_line_and_no_training"),
         ("sites that the model lacks are passed over", "        if site not in known:\n", "        if False:\n", "tests/test_run.py::test_bad_settings_get_one_line_and_no_training"),
     ],
     "bench/run.py": [
-        ("bad jobs don't stop a sweep", "        if problems:\n", "        if False:\n", "tests/test_run.py::test_a_sweep_names_every_bad_job_at_once"),
+        ("bad jobs don't stop a sweep", "    if problems:\n", "    if False:\n", "tests/test_run.py::test_a_sweep_names_every_bad_job_at_once"),
         ("a failed cell is status 0", "fail(record[\"reason\"], 1)", "fail(record[\"reason\"], 0)", "tests/test_run.py::test_a_failing_cell_is_recorded_and_the_others_go_on"),
         ("an incomplete sweep is status 0", "status = status or (0 if complete else 1)", "status = status or 0", "tests/test_run.py::test_a_failing_cell_is_recorded_and_the_others_go_on"),
         ("choices are not named after their files", "own[group].name = own[group].name or str(chosen[group])", "own[group].name = own[group].name or group",
          "tests/test_run.py::test_one_cell_prints_its_result_and_keeps_its_record"),
+    ],
+    "bench/command.py": [
+        ("SIGTERM is not caught", "for number in (signal.SIGINT, signal.SIGTERM):", "for number in (signal.SIGINT,):", "tests/test_command.py::test_sigterm_is_one_line_and_a_table_and_leaves_no_process"),
+        ("a signal's status is 1", "    return 128 + number\n", "    return 1\n", "tests/test_command.py::test_sigterm_is_one_line_and_a_table_and_leaves_no_process"),
+        ("a setting that can't be used is status 1", "status: int = 2) -> NoReturn", "status: int = 1) -> NoReturn", "tests/test_command.py::test_a_name_is_a_folder_inside_output_dir"),
     ],
     "bench/search.py": [
         ("a loss of exactly what is allowed is allowed", "9) >= max_loss:", "9) > max_loss:", "tests/test_search.py::test_a_loss_of_exactly_what_is_allowed_is_too_much"),
@@ -529,11 +565,10 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/figures.py": [
         ("rows and columns of a heatmap are swapped", 'kinds.insert(0, ("attack", "scheme"))', 'kinds.insert(0, ("scheme", "attack"))',
          "tests/test_aggregate.py::test_heatmap_shows_each_value_in_its_place_and_each_hole_with_its_reason"),
-        ("pictures of an earlier call stay", "        old.unlink()\n", "        pass\n", "tests/test_aggregate.py tests/test_run.py::test_sweep_writes_a_tidy_table_and_pictures"),
+        ("pictures of an earlier call stay", "        old.unlink()\n", "        pass\n", "tests/test_aggregate.py::test_pictures_of_an_earlier_call_are_removed"),
         ("the default rate has no name", 'lambda v: "default" if pd.isna(v) else', "lambda v:", "tests/test_aggregate.py::test_heatmap_of_rates_is_ordered_by_size_with_the_default_first"),
     ],
     "bench/papers/published.py": [
-        ("differences are the other way round", "centre = one.mean - other.mean", "centre = other.mean - one.mean", "tests/test_published.py::test_interval_of_a_difference_is_newcombes"),
         ("an undecided order holds", "if first.low > 0 and not reversed_:", "if first.mean > 0 and not reversed_:", "tests/test_published.py::test_order_is_judged_by_intervals_and_not_by_eye"),
         ("small is judged by the mean", "if max(abs(estimate.low), abs(estimate.high)) < limit:", "if abs(estimate.mean) < limit:",
          "tests/test_published.py::test_a_small_difference_is_judged_by_its_interval"),
@@ -545,7 +580,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_testing_phase.py::test_the_papers_own_numbers_bear_out_what_they_clearly_say"),
         ("what counts as a tiny loss", "TINY_LOSS_PCT = 1.0", "TINY_LOSS_PCT = 0.1",
          "tests/test_testing_phase.py::test_the_papers_own_numbers_bear_out_what_they_clearly_say"),
-        ("a mean over means", 'if s == scheme and a != "mean"', "if s == scheme",
+        ("a mean over all attacks", "for a, _, e in inner if a == attack])", "for a, _, e in inner])",
          "tests/test_testing_phase.py::test_means_are_of_the_measured_entries"),
         ("training accuracy is the test set's",
          '("training", data.x_train, data.y_train)', '("training", data.x_test, data.y_test)',
@@ -556,8 +591,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "steps = [(there[-1], there[0]), *((after, before) for before, after in itertools.pairwise(there))]",
          "steps = [(there[-1], there[0])]",
          "tests/test_defensive_dropout.py::test_what_rises_on_the_way_does_not_fall"),
-        ("falling is rising",
-         "_judged([(a, x, b, y) for (a, x), (b, y) in steps])", "_judged([(b, y, a, x) for (a, x), (b, y) in steps])",
+        ("falling is rising", "ordered([(a, x, b, y) for (a, x), (b, y) in steps])", "ordered([(b, y, a, x) for (a, x), (b, y) in steps])",
          "tests/test_defensive_dropout.py::test_what_rises_on_the_way_does_not_fall"),
         ("one point is a trend", "if len(there) < 2:", "if len(there) < 1:",
          "tests/test_defensive_dropout.py::test_what_rises_on_the_way_does_not_fall"),

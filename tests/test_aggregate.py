@@ -197,3 +197,14 @@ def checkpoint(store: Store, key: str, seconds: float, at: float) -> None:
     path = store.checkpoints / f"{key}.safetensors"
     records.write_tensors(path, "checkpoint", key, {"weights": torch.zeros(1)}, {"seconds": seconds})
     os.utime(path, (at, at))
+
+
+def test_pictures_of_an_earlier_call_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "kept.png").touch()
+    figures.heatmaps(aggregate.frame_of([record("a", settings())]), tmp_path)
+    (first,) = tmp_path.glob("heatmap_*.png")
+    other = settings(criterion={"name": "targeted"})
+    figures.heatmaps(aggregate.frame_of([record("b", other)]), tmp_path)
+    (second,) = tmp_path.glob("heatmap_*.png")
+    assert second.name != first.name
+    assert (tmp_path / "kept.png").exists()

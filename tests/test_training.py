@@ -113,6 +113,15 @@ def test_masks_act_in_training(data: datasets.Dataset) -> None:
     assert np.mean(seen) > 0.9
 
 
+def test_a_network_leaves_training_without_its_dropout(data: datasets.Dataset) -> None:
+    """A teacher gives its labels before it is ever saved and loaded."""
+    model = training.fit(
+        plan(), dataclasses.replace(data, x_train=data.x_train[:256], y_train=data.y_train[:256]), CPU
+    )
+    images = torch.from_numpy(data.x_test[:50])
+    assert torch.equal(model(images), model(images))
+
+
 @pytest.fixture(scope="module")
 def few(data: datasets.Dataset) -> datasets.Dataset:
     """The first 161 images: two batches of 80, and one more image."""
