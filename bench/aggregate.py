@@ -181,7 +181,6 @@ def write(results: Path) -> bool:
 
     frame = table(results)
     print(terminal(frame))
-    say_missing(frame, results)
     try:
         write_text(results / "results.csv", frame.to_csv(index=False))
         written = [results / "results.csv", *figures.heatmaps(frame, results)]
@@ -195,15 +194,19 @@ def write(results: Path) -> bool:
 
 
 def say_missing(frame: pd.DataFrame, *results: Path) -> None:
-    """Logs which cells of a table have no record that can be read, and what to do."""
-    reasons = frame.loc[frame["status"] == MISSING, "reason"]
-    gone = int((reasons == NOT_RUN).sum())
+    """Logs how many cells of a table have no record, which records can't be read, and what to do."""
+    gone = int((frame["reason"] == NOT_RUN).sum())
     if gone:
         records.log.warning(
             "%s: %d of %d cells have no record (not run yet, or removed); the sweep's command computes them",
             " and ".join(map(str, results)), gone, len(frame),
         )  # fmt: skip
-    for reason in reasons[reasons != NOT_RUN]:
+    say_damaged(frame)
+
+
+def say_damaged(frame: pd.DataFrame) -> None:
+    """Logs which records of a table can't be read."""
+    for reason in frame.loc[(frame["status"] == MISSING) & (frame["reason"] != NOT_RUN), "reason"]:
         records.log.warning("%s; the sweep's command computes it again", reason)
 
 
@@ -405,9 +408,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
     folders = parser.parse_args().results
     for folder in folders:
-        if not any(row["status"] != MISSING for row in Sweep.read(folder).rows()):
+        frame = table(folder)
+        if (frame["reason"] == NOT_RUN).all():
             # a copy of a sweep beside another store would lose its table
             raise ConfigError(f"{folder}: its store has none of its records; nothing was written")
+        say_missing(frame, folder)
     raise SystemExit(0 if all([write(folder) for folder in folders]) else 1)
 
 

@@ -51,8 +51,6 @@ def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
     Returns:
         The pictures' paths.
     """
-    for old in folder.glob("heatmap_*.png"):
-        old.unlink()
     settings = [str(c) for c in frame.columns[: frame.columns.get_loc("status")] if c != "seed"]
     swept = {c for c in settings if len(frame[c].unique()) > 1}
     frame = frame.copy()
@@ -73,6 +71,8 @@ def heatmaps(frame: pd.DataFrame, folder: Path) -> list[Path]:
             title = ", ".join(f"{c.replace('_', ' ')} {chosen[c]}" for c in named)
             _draw(group, rows, columns, title, path)
             paths.append(path)
+    for old in set(folder.glob("heatmap_*.png")) - set(paths):
+        old.unlink()
     return paths
 
 

@@ -291,12 +291,10 @@ def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
 
     folder = results[0]
     paths = [folder / "game.csv", folder / "equilibrium.json"]
-    # an earlier call may have found more games
-    for old in (*paths, *folder.glob("game_*.png")):
-        old.unlink(missing_ok=True)
     answers = []
     frame = aggregate.table(*results)
-    aggregate.say_missing(frame, *results)
+    # what is left out of a game says by itself what it lacks
+    aggregate.say_damaged(frame)
     for game in games(frame, max_loss):
         print(f"{game}: attack success on fresh draws, %")
         for strategy, reason in game.left_out.items():
@@ -307,11 +305,21 @@ def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
         else:
             print("  nothing is left to play with")
     if not answers:
+        _remove(folder)
         return []
     write_text(paths[0], pd.concat([pairs for _, pairs in answers]).to_csv(index=False))
     equilibria = [{**equilibrium, "max_loss": max_loss} for equilibrium, _ in answers]
     write_text(paths[1], json.dumps(equilibria, indent=1, default=lambda value: value.item()) + "\n")
-    return [*paths, *figures.games(answers, folder)]
+    written = [*paths, *figures.games(answers, folder)]
+    _remove(folder, but=written)
+    return written
+
+
+def _remove(folder: Path, but: Sequence[Path] = ()) -> None:
+    """Removes what an earlier call has found, which may have been more games."""
+    for old in (folder / "game.csv", folder / "equilibrium.json", *folder.glob("game_*.png")):
+        if old not in but:
+            old.unlink(missing_ok=True)
 
 
 @guarded

@@ -8,7 +8,6 @@ takes the settings of ``python -m bench.run``. As in the paper, accuracy is the 
 
 import dataclasses
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from bench import config as settings
 from bench.cell import Cell
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
-from bench.records import OK, write_text
+from bench.records import OK, write_document, write_text
 from bench.run import compose
 
 FIGURES = {
@@ -214,7 +213,7 @@ def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path
     named = [str(answer[n]) for n in ("dataset", "model", "scheme", "attack", "criterion")]
     title = f"{', '.join(named)}: test rate {found.test_rate:g} for less than {max_loss:g} points of accuracy"
     figures.curves(frame, paths[1], title)
-    write_text(paths[2], json.dumps(result, indent=1) + "\n")
+    write_document(paths[2], "search", folder.name, result)
     print(_printed(frame))
     last, accuracy = found.trace[-1]
     why = f"{last:g} costs {best - accuracy:.2f} points" if found.broken else "no rate is left below 1"

@@ -348,11 +348,11 @@ def test_a_signal_while_tables_are_made_is_one_line(
 ) -> None:
     write, calls = room.write, []  # type: ignore[attr-defined]
 
-    def signalled(results: Path) -> object:
-        calls.append(results)
+    def signalled(*arguments: object) -> object:
+        calls.append(arguments)
         if len(calls) == 1:
             os.kill(os.getpid(), number)
-        return write(results)
+        return write(*arguments)
 
     monkeypatch.setattr(room, "write", signalled)
     table = output_dir / "stopped" / "results.csv"

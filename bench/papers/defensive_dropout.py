@@ -21,7 +21,7 @@ import pandas as pd
 
 from bench import aggregate, figures, game, gradients, records
 from bench.command import Parser, guarded
-from bench.config import STRANGER, Reader
+from bench.config import STRANGER, ConfigError, Reader
 from bench.measure import ranks
 from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
@@ -494,13 +494,20 @@ def _layout(name: str, frame: pd.DataFrame) -> str:
 
 
 def _search(trace: Path, report: Path) -> list[str]:
-    """The answer of a search, its trace and its picture, which are copied."""
+    """The answer of a search, its trace and its picture, which is copied; nothing of a damaged one."""
     name = trace.name
-    for end in ("csv", "png"):
-        shutil.copyfile(trace / f"trace.{end}", report / f"{name}.{end}")
-    result = json.loads((trace / "result.json").read_text())
-    frame = pd.read_csv(trace / "trace.csv").set_index("test_rate")
-    shown = frame[["clean_accuracy_pct", "claimed_success_pct", "fresh_success_pct", "l2_mean"]]
+    try:
+        result = records.read_document(trace / "result.json", "search")
+        frame = aggregate.table(trace)
+        shutil.copyfile(trace / "trace.png", report / f"{name}.png")
+    except (records.Unreadable, ConfigError, OSError) as error:
+        records.log.warning("%s is left out: %s", trace, " ".join(str(error).split()))
+        return ["It is left out: something of it can't be read."]
+    assert result is not None
+    records.write_text(report / f"{name}.csv", frame.to_csv(index=False))
+    shown = frame.set_index("test_rate")[
+        ["clean_accuracy_pct", "claimed_success_pct", "fresh_success_pct", "l2_mean"]
+    ]
     candidates = ", ".join(f"{c['train_rate']:g} ({c['accuracy_pct']:.2f} %)" for c in result["candidates"])
     return [
         f"Of r = {candidates} it takes r = {result['train_rate']:g}; the largest r' that costs less than "
