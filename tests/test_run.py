@@ -367,7 +367,7 @@ def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
                 small += ["training.learning_rate=1e-2"]
                 small += ["model=four_conv"] if group == "scheme" else []
             if path.stem == "distillation":
-                small += ["training.epochs=20"]
+                small += ["training.learning_rate=1e-2", "training.epochs=8"]
             outcome = bench_run(f"{group}={path.stem}", *small)
             assert outcome.status == 0, (path, outcome.err)
 
