@@ -22,7 +22,12 @@ VERSIONED = ("torch", "foolbox", "eagerpy", "numpy")
 
 def versions() -> dict[str, str]:
     """The installed version of every package that can change a result."""
-    return {name: version(name) for name in VERSIONED}
+    return {name: _version(name) for name in VERSIONED}
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)
 
 
 def digest(value: Any) -> str:
