@@ -300,8 +300,11 @@ class Reader:
             "transfer": True,
             "trusted_modules": list(self.trusted),
         }
+        data = dict(values["dataset"])
+        # nor what is fetched, and to where
+        data["options"] = {k: v for k, v in data["options"].items() if k not in ("url", "urls")}
         try:
-            return typed({**values, **rest})
+            return typed({**values, **rest, "dataset": data})
         except OmegaConfBaseException as error:
             words = " ".join(str(error).split())
             raise ConfigError(f"its settings are of another version ({words})") from None

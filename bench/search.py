@@ -133,14 +133,22 @@ class Cells:
         self.visited: list[Cell] = []
 
     def accuracy(self, train_rate: float) -> float:
-        """Test accuracy in % of a candidate's network without its scheme; trains it first if need be."""
+        """Test accuracy in % of a candidate's network without its scheme; trains it first if need be.
+
+        Raises:
+            SystemExit: with status 1 and one line, for a network that can't be trained or measured.
+        """
         start = time.perf_counter()
         ready = self.cells[train_rate, 0.0]
         torch.set_num_threads(self.config.threads)
         data, device = ready.dataset, ready.device
-        trained = training.trained(ready.training, data, ready.store.checkpoints, device)
-        images, labels = (torch.from_numpy(part).to(device) for part in (data.x_test, data.y_test))
-        right = evaluation.correct(trained.model, images, labels, self.config.batch_size)
+        try:
+            trained = training.trained(ready.training, data, ready.store.checkpoints, device)
+            images, labels = (torch.from_numpy(part).to(device) for part in (data.x_test, data.y_test))
+            right = evaluation.correct(trained.model, images, labels, self.config.batch_size)
+            training.check_learnt(right, data.y_test)
+        except cell.SAID as error:
+            fail(f"train_rate={train_rate:g}: {' '.join(str(error).split())}", 1)
         accuracy = 100 * float(right.mean())
         others = [self.cells[rate, 0.0] for rate in self.train_rates]
         left = sum(not (c.store.checkpoints / f"{c.training.key}.safetensors").exists() for c in others)

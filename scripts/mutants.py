@@ -394,7 +394,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_datasets.py::test_cifar10_binary_layout"),
     ],
     "bench/fingerprint.py": [
-        ("keys without the versions", "return {name: version(name) for name in VERSIONED}", "return {}", f"{KEYS}versions_are_the_installed_ones"),
+        ("keys without the versions", "return {name: _version(name) for name in VERSIONED}", "return {}", f"{KEYS}versions_are_the_installed_ones"),
         ("every purpose has the same seed", 'f"{seed} {purpose}"', 'f"{seed}"', "tests/test_fingerprint.py::test_no_two_purposes_share_a_seed"),
         ("what a module imports is not read", "pending += [i for i in imports", "pending += [i for i in ()",
          "tests/test_fingerprint.py::test_code_sees_what_can_change_a_result_and_nothing_else"),
