@@ -27,6 +27,14 @@ Trial = tuple[fb.PyTorchModel, Tensor, Tensor]
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is dropped from memory, see below, is read from a folder when it is needed again."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("jax")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(autouse=True)
 def _memory_of_what_jax_compiles() -> Iterator[None]:
     """Each operation and shape takes over 1 MB, and there are some 2,000: they are dropped when they are many."""
