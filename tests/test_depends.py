@@ -22,7 +22,7 @@ from bench import aggregate, axes, cell, config, game, gradients, records, run, 
 from bench.config import ConfigError, Reader
 from bench.records import Store
 
-QUICK = ("samples=6", "training.epochs=4", "attack=fgsm_fixed")
+QUICK = ("samples=6", "training.epochs=2", "attack=fgsm_fixed")
 DRAWS = ("evaluation.draws=3",)
 
 

@@ -10,7 +10,7 @@ from bench.measure.intervals import FULL_DEPENDENCE, mean_interval
 from bench.papers import testing_phase
 
 # batches of 12: with ten successes wanted, 50 at a time would attack 40 images too many
-QUICK = ("dataset=digits", "samples=10", "batch_size=12", "training.epochs=10", "evaluation.draws=3")
+QUICK = ("dataset=digits", "samples=10", "batch_size=12", "training.epochs=5", "evaluation.draws=3")
 
 
 @pytest.fixture(scope="module")
