@@ -188,6 +188,7 @@ def main(arguments: Sequence[str] | None = None, faults: Sequence[Fault] = (), r
     return 2 if problems else 1 if survivors else 0
 
 
+DAMAGES = "tests/test_damages.py::test_a_damage_is_said_or_healed_and_changes_no_figure"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
 Planted = tuple[str, str, str, str]
@@ -394,6 +395,8 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_datasets.py::test_cifar10_binary_layout"),
     ],
     "bench/fingerprint.py": [
+        ("files count by their path", 'return {"content": _content(str(path), *_stamp(path))}', "return value",
+         "tests/test_depends.py::test_files_that_options_name_count_by_their_content"),
         ("keys without the versions", "return {name: _version(name) for name in VERSIONED}", "return {}", f"{KEYS}versions_are_the_installed_ones"),
         ("every purpose has the same seed", 'f"{seed} {purpose}"', 'f"{seed}"', "tests/test_fingerprint.py::test_no_two_purposes_share_a_seed"),
         ("what a module imports is not read", "pending += [i for i in imports", "pending += [i for i in ()",
@@ -425,6 +428,19 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_training.py::test_a_network_leaves_training_without_its_dropout"),
     ],
     "bench/records.py": [
+        ("checkpoint's hash not checked", "    if not matches:\n", "    if False:\n",
+         "tests/test_training.py::test_damaged_checkpoint_is_set_aside_and_trained_again"),
+        ("a checkpoint under another's name is taken", 'if held["kind"] != kind or held["key"] != key:', "if False:",
+         "tests/test_training.py::test_damaged_checkpoint_is_set_aside_and_trained_again"),
+        ("a record's hash is not checked", 'if found.pop("sha256", None) != fingerprint.digest(found):', 'if found.pop("sha256", None) is None:',
+         f"{DAMAGES}[record-another-number]"),
+        ("another's record is taken", 'if found["kind"] != kind or (key is not None and found["key"] != key):', "if False:",
+         f"{DAMAGES}[records-another's]"),
+        ("samples of another size count as done", "        if found != size:\n", "        if False:\n", f"{DAMAGES}[samples-empty]"),
+        ("files don't follow the umask", "        temporary.chmod(mode)\n", "        temporary.chmod(0o600)\n",
+         "tests/test_depends.py::test_files_follow_the_umask_and_nothing_is_left_of_a_failed_write"),
+        ("what is kept is made again each time", "                    if found is not None:\n", "                    if False:\n",
+         "tests/test_transfer.py::test_a_second_look_passes_nothing"),
         ("record before samples", "        if samples is not None:\n            path = self.samples_path(key)",
          '        write_document(self.record_path(key), "record", key, record)\n        if samples is not None:\n            path = self.samples_path(key)',
          f"{KEPT}a_record_never_speaks_of_samples_that_are_not_there"),
@@ -450,6 +466,10 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
+        ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
+         "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
+        ("an attack may change the network", "if records.hash_tensors(model.state_dict()) != before:", "if False:",
+         "tests/test_foreign.py::test_what_cannot_be_used_fails_the_cell_in_one_line"),
         ("NaN samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = blank", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
         ("blank samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = ~flat.isfinite().all(1)", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
         ("global generators not seeded", "torch.manual_seed(seed)", "pass", "tests/test_run.py::test_every_launcher_gives_the_same_records"),
@@ -473,6 +493,14 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_foreign.py::test_a_site_that_no_output_depends_on_is_refused tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
     ],
     "bench/cell.py": [
+        ("changed code is not noticed", 'if record["read"][name] != hashed]', "if False]",
+         "tests/test_depends.py::test_gradients_and_recognition_of_changed_files_are_left_empty_with_a_reason"),
+        ("other versions are not noticed", "if then.get(n) != v]", "if False]",
+         "tests/test_depends.py::test_a_record_of_other_versions_is_not_looked_at_with_these"),
+        ("a network that learnt nothing is attacked", "    training.check_learnt(bare.right, data.y_test)\n", "",
+         "tests/test_foreign.py::test_training_that_does_not_get_above_chance_is_a_failed_cell"),
+        ("claims that nothing confirms are not said", "if random_scheme or not beyond:", "if True:",
+         "tests/test_foreign.py::test_claims_that_nothing_confirms_are_said_where_nothing_is_random"),
         ("fresh success is the claim", '"fresh_success": intervals.estimate(fresh.success, chosen)', '"fresh_success": intervals.estimate(claimed.astype(float), chosen)',
          "tests/test_cell.py::test_all_targets_intervals_are_between_images"),
         ("evaluation draws from the attack's generator (same seed)", '_generator(cell, "evaluation")', '_generator(cell, "attack")',
@@ -501,6 +529,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("restore takes any weights", 'if trained.sha256 != record["checkpoint"]["sha256"]:', "if False:", f"{KEPT}weights_that_a_record_was_not_made_with_are_not_used"),
     ],
     "bench/transfer.py": [
+        ("changed code looks all the same", "        unlike = self._unlike(other)\n", '        unlike = ""\n',
+         "tests/test_transfer.py::test_an_edited_operation_looks_at_nothing_until_its_cells_are_computed_again"),
         ("row and column swapped in the table", '"generated_under": generated["defence"],\n                            "recognised_by": recogniser["defence"],',
          '"recognised_by": generated["defence"],\n                            "generated_under": recogniser["defence"],',
          "tests/test_transfer.py::test_every_scheme_looks_at_every_schemes_samples"),
@@ -513,6 +543,10 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("cache ignores the recogniser's rates", '"rates": other["test_rates"],', "", f"{KEPT}cross_recognition_is_under_the_recognisers_scheme_and_rate"),
     ],
     "bench/aggregate.py": [
+        ("settings of two sweeps are compared within a name alone", 'of = chosen.get(section, "")', "of = str(chosen)",
+         "tests/test_depends.py::test_settings_that_differ_between_sweeps_are_columns_on_their_side"),
+        ("a store that isn't there is an empty one", "        if where is None:\n", "        where = where or beside[0]\n        if False:\n",
+         "tests/test_depends.py::test_a_sweep_without_its_store_keeps_its_table"),
         ("shares are not per cent", '= 100 * value\n', "= value\n", "tests/test_aggregate.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
         ("a failed cell leaves a sweep whole", "SETTLED = (OK, NOT_APPLICABLE)", "SETTLED = (OK, NOT_APPLICABLE, 'failed', MISSING)",
          "tests/test_aggregate.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
@@ -521,6 +555,12 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_aggregate.py::test_folders_can_be_moved_together"),
     ],
     "bench/config.py": [
+        ("what a module has imported is its own", "    if of != package and not (", "    if False and not (",
+         "tests/test_depends.py::test_a_target_is_what_its_package_has_defined"),
+        ("the sweep's name is in a record", 'NO_RESULT = ("device", "data_dir", "output_dir", "name",', 'NO_RESULT = ("device", "data_dir", "output_dir",',
+         "tests/test_depends.py::test_a_table_does_not_depend_on_what_ran_before"),
+        ("the device is in a key", 'NO_RESULT = ("device", "data_dir",', 'NO_RESULT = ("data_dir",',
+         "tests/test_depends.py::test_the_device_is_in_no_key"),
         ("rates of 1 and more", "not 0 <= rate < 1:", "not 0 <= rate:", "tests/test_run.py::test_bad_settings_get_one_line_and_no_training"),
         ("any module is trusted", "    if package not in trusted:\n", "    if False:\n", "tests/test_run.py::test_a_scheme_may_name_an_operation_of_its_own"),
         ("unknown options are passed over", "        if name not in allowed:\n", "        if False:\n", "tests/test_run.py::test_bad_settings_get_one_line_and_no_training"),

@@ -255,7 +255,7 @@ def same_or_hole(frame: pd.DataFrame, truth: pd.DataFrame, names: list[str]) -> 
     return equal
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("name", DAMAGES, ids=lambda name: name.replace(" ", "-").replace(":", ""))
 def test_a_damage_is_said_or_healed_and_changes_no_figure(
     name: str,
     swept: Path,
