@@ -436,7 +436,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{DAMAGES}[record-another-number]"),
         ("another's record is taken", 'if found["kind"] != kind or (key is not None and found["key"] != key):', "if False:",
          f"{DAMAGES}[records-another's]"),
-        ("samples of another size count as done", "        if found != size:\n", "        if False:\n", f"{DAMAGES}[samples-empty]"),
+        ("samples of another size count as done", "        if found != size:\n", "        if False:\n", "tests/test_records.py::test_only_a_finished_cell_with_its_samples_counts_as_done"),
         ("files don't follow the umask", "        temporary.chmod(mode)\n", "        temporary.chmod(0o600)\n",
          "tests/test_depends.py::test_files_follow_the_umask_and_nothing_is_left_of_a_failed_write"),
         ("what is kept is made again each time", "                    if found is not None:\n", "                    if False:\n",

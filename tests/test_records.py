@@ -27,6 +27,12 @@ def test_only_a_finished_cell_with_its_samples_counts_as_done(tmp_path: Path) ->
     store.write("lost", {"status": "ok"}, {"x": np.zeros(3)})
     store.samples_path("lost").unlink()
     assert store.done("lost") is None
+    # neither are samples that were cut off, whatever else is in the store
+    store.write("cut", {"status": "ok"}, {"x": np.zeros(3)})
+    for left in (b"", store.samples_path("cut").read_bytes()[:-1]):
+        store.samples_path("cut").write_bytes(left)
+        with pytest.raises(records.Unreadable, match="cut.safetensors: damaged"):
+            store.done("cut")
     store.record_path("torn").write_text('{"status": "o')
     with pytest.raises(records.Unreadable, match="torn.json: damaged"):
         store.read("torn")
