@@ -334,7 +334,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a site that is not there is passed over", "if unknown:", "if False:",
          "tests/test_schemes.py::test_unknown_site_is_refused"),
         ("an operation is random whatever it says", 'getattr(operation, "random", True)', "True",
-         f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
+         "tests/test_foreign.py::test_a_small_rate_and_a_deterministic_operation_are_accepted"),
     ],
     "bench/models.py": [
         ("a site looks at train and eval", "if self.operation is None or self.generator is None:",
