@@ -409,9 +409,11 @@ def main() -> None:
     folders = parser.parse_args().results
     for folder in folders:
         frame = table(folder)
-        if (frame["reason"] == NOT_RUN).all():
+        if (frame["status"] == MISSING).all():
             # a copy of a sweep beside another store would lose its table
-            raise ConfigError(f"{folder}: its store has none of its records; nothing was written")
+            first = frame["reason"].iloc[0]
+            why = "has none of its records" if first == NOT_RUN else f"has none that can be read ({first})"
+            raise ConfigError(f"{folder}: its store {why}; nothing was written")
         say_missing(frame, folder)
     raise SystemExit(0 if all([write(folder) for folder in folders]) else 1)
 

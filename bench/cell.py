@@ -220,7 +220,10 @@ def _compute(cell: Cell) -> dict[str, Any]:
         measured, samples = _walk(cell)
         record = {**_header(cell.config, records.OK, cell.key), **header, **measured}
         warn(record["warnings"])
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    # an attack of the user's can raise anything at all
+    except BaseException as error:
         record = {
             **_header(cell.config, records.FAILED, cell.key),
             **header,
@@ -298,8 +301,11 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     bare = _clean(cell, network, {}, everything, truth)
     training.check_learnt(bare.right, data.y_test)
     chosen = np.flatnonzero(bare.right)
+    if not len(chosen):
+        raise training.TrainingError("the network gets no test image right, so that there is none to attack")
     if config.count == "images":
         chosen = chosen[: config.samples]
+    fewer = config.count == "images" and len(chosen) < config.samples
     random_scheme = schemes.is_random(cell.rates)
     behind = _clean(cell, network, cell.rates, everything, truth)
 
@@ -391,6 +397,9 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         },
         "warnings": [
             *(_PROBABILITIES.format(config.model.name) for _ in range(bare.probabilities)),
+            *behind.warnings,
+            *(f"only {count // repeats} test images that the network gets right, not {config.samples}"
+              for _ in range(fewer)),
             *attacked.warnings(config.attack.name),
             *_disagreeing(config.attack.name, claimed, fresh.success, random_scheme),
         ],
@@ -429,6 +438,7 @@ def _disagreeing(name: str, claimed: np.ndarray, success: np.ndarray, random_sch
 class _Clean:
     right: np.ndarray
     probabilities: bool
+    warnings: tuple[str, ...]
 
 
 _cached_clean: dict[str, _Clean] = {}
@@ -452,11 +462,11 @@ def _clean(
     if name not in _cached_clean:
         few = images[: probe.IMAGES]
         probe.network(network.model, config.model.name, few, cell.dataset.classes)
-        probe.scheme(network.model, config.scheme.name, rates, few)
+        warnings = probe.scheme(network.model, config.scheme.name, rates, few)
         schemes.install(network.model, rates, _generator(cell, "clean"))
         outputs = evaluation.logits(network.model, images, config.batch_size)
         right = (outputs.argmax(-1) == labels).cpu().numpy()
-        _cached_clean[name] = _Clean(right, evaluation.look_like_probabilities(outputs))
+        _cached_clean[name] = _Clean(right, evaluation.look_like_probabilities(outputs), tuple(warnings))
     return _cached_clean[name]
 
 

@@ -466,9 +466,8 @@ def files(found: Any, options: Mapping[str, Any]) -> Any:
         parameters = list(inspect.signature(found).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    defaults = {p.name: p.default for p in parameters if isinstance(p.default, str)}
-    read = {n: v for n, v in defaults.items() if fingerprint.with_contents(v) != v}
-    return fingerprint.with_contents({**read, **options})
+    found_in = {p.name: fingerprint.contents(p.default) for p in parameters if p.name not in options}
+    return {**fingerprint.with_contents(options), **{name: read for name, read in found_in.items() if read}}
 
 
 def check_options(key: str, function: Any, options: Mapping[str, Any], given: Sequence[str] = ()) -> None:

@@ -158,32 +158,42 @@ class Passes:
 
     Attributes:
         forward, backward: One for every image of a batch.
-        first: For each image that the first gradient reached, whether it was zero everywhere, shape
-            (rows,); None before there was one.
+        first: For each image of the first pass that a gradient came back through, whether all that did were
+            zero everywhere, shape (rows,); None before there was one.
+        not_finite: How many outputs were no numbers although the image was made of numbers.
     """
 
     forward: int = 0
     backward: int = 0
     first: np.ndarray | None = None
+    not_finite: int = 0
 
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[Passes]:
-    """Counts the passes that a network makes inside the block, and looks at the first gradient."""
+    """Counts the passes that a network makes inside the block, and looks at the first gradients."""
     passes = Passes()
+    looked_at: list[Tensor] = []
 
     def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if passes.first is None and inputs[0].requires_grad:
-            inputs[0].register_hook(look)
+        image = inputs[0]
+        if passes.first is None and image.requires_grad:
+            image.register_hook(lambda gradient: look(image, gradient))
 
-    def look(gradient: Tensor) -> None:
+    def look(image: Tensor, gradient: Tensor) -> None:
         if passes.first is None:
+            looked_at.append(image)
+        if looked_at[0] is image:
             flat = gradient.detach().flatten(1)
             # what isn't a number is no direction either
-            passes.first = ~((flat != 0) & flat.isfinite()).any(1).cpu().numpy()
+            zero = ~((flat != 0) & flat.isfinite()).any(1).cpu().numpy()
+            passes.first = zero if passes.first is None else passes.first & zero
 
     def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         passes.forward += len(output)
+        bad = ~output.detach().isfinite().flatten(1).all(1)
+        if bad.any() and len(inputs[0]) == len(output):
+            passes.not_finite += int((bad & inputs[0].detach().isfinite().flatten(1).all(1)).sum())
         if output.requires_grad:
             output.register_hook(backward)
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import os
 import textwrap
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -39,20 +40,52 @@ def with_contents(value: Any) -> Any:
     """A JSON-able value in which each string that names an existing file or folder is its content's hash.
 
     So that other weights under the same path are something else, and the same ones elsewhere are not.
+
+    Raises:
+        OSError: for a file that can't be read.
     """
     if isinstance(value, Mapping):
         return {key: with_contents(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [with_contents(one) for one in value]
-    if isinstance(value, str) and value:
-        path = Path(value).expanduser()
-        with contextlib.suppress(OSError, ValueError):
-            if path.is_file():
-                return {"content": _content(str(path), *_stamp(path))}
-            if path.is_dir():
-                files = sorted(p for p in path.rglob("*") if p.is_file())
-                return {"content": {str(p.relative_to(path)): _content(str(p), *_stamp(p)) for p in files}}
-    return value
+    content = _named(value)
+    return value if content is None else {"content": content}
+
+
+def contents(value: Any) -> list[Any]:
+    """The hashes of the files and folders that a value of any kind names, at any depth of it."""
+    if isinstance(value, Mapping):
+        return [found for one in value.values() for found in contents(one)]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [found for one in value for found in contents(one)]
+    content = _named(value)
+    return [] if content is None else [content]
+
+
+def _named(value: Any) -> Any:
+    """What is in the file or the folder that a string or a path names; None if it names none."""
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        return None
+    path = Path(value).expanduser()
+    try:
+        if path.is_file():
+            return _content(str(path), *_stamp(path))
+        if not path.is_dir():
+            return None
+    except (OSError, ValueError):
+        # too long for a name, or with characters that no name has
+        return None
+    found, seen = {}, set()
+    for folder, below, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        for file in (Path(folder, name) for name in files):
+            if file.is_file():
+                found[str(file.relative_to(path))] = _content(str(file), *_stamp(file))
+    return found
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -4,13 +4,16 @@ Here belong checks whose failing is one line about somebody's network or operati
 made before training and again on the trained network. What is measured of either does not.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import evaluation, schemes
+from bench import evaluation, records, schemes
 from bench.config import ConfigError
 from bench.models import Operation
 
@@ -55,7 +58,9 @@ def network(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
             in another pass, and the same whatever other images are in the batch.
     """
     key = f"model: {name}"
-    outputs = _pass(key, model, images)
+    before = records.hash_tensors(model.state_dict())
+    with _no_global_draws(f"{key} draws by itself although no site is random"):
+        outputs = _pass(key, model, images)
     if not isinstance(outputs, Tensor):
         raise ConfigError(
             f"{key} gives {type(outputs).__name__}, expected a tensor of logits (batch, classes)"
@@ -74,11 +79,12 @@ def network(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
     again = _pass(key, model, images)
     if not _same(outputs, again):
         raise ConfigError(
-            f"{key} draws by itself: two passes over the same images differ although no site is random"
+            f"{key} draws by itself although no site is random (two passes over the same images differ)"
         )
+    if records.hash_tensors(model.state_dict()) != before:
+        raise ConfigError(f"{key} changes its own weights or buffers in a pass, in evaluation mode")
     alone = torch.cat([_pass(key, model, image) for image in images.split(1)])
-    # sums of another order differ in their last bits
-    if not torch.allclose(alone, outputs, rtol=1e-3, atol=1e-4 * float(outputs.abs().max())):
+    if not _near(alone, outputs):
         raise ConfigError(
             f"{key}: an image's logits depend on the other images of its batch "
             f"(by {float((alone - outputs).abs().max()):.3g}), so that results would depend on batch_size"
@@ -86,29 +92,43 @@ def network(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
 
 
 @torch.no_grad()
-def scheme(model: nn.Module, name: str, rates: Rates, images: Tensor) -> None:
+def scheme(model: nn.Module, name: str, rates: Rates, images: Tensor) -> list[str]:
     """Passes a few images through a network with a scheme in force, and leaves it without one.
+
+    Returns:
+        What is to be said of it, a line each: that an operation mixes the images of a batch.
 
     Raises:
         ConfigError: unless its operations return what they were given in shape and type, without changing
-            it; draw from their generator alone; and draw at all, but for those that say ``random = False``.
+            it; draw from their generator alone; and draw at all, but for those that say ``random = False``,
+            which mustn't depend on the other images of a batch.
     """
     key = f"scheme: {name}"
     generator = torch.Generator(images.device)
     acting = {site: (operation, rate) for site, (operation, rate) in rates.items() if rate > 0}
+    # the first image in other company
+    others = torch.cat([images[:1], 1 - images[1:]])
+    said = []
     try:
         for site, (operation, rate) in acting.items():
             watched = _Watched(operation, f"{key}: the operation at site {site}")
-            first, again, other = (
-                _drawn(key, model, {site: (watched, rate)}, generator, images, seed) for seed in (0, 0, 1)
-            )
+            elsewhere = f"{watched.name} draws from something else than the generator that it is given"
+            with _no_global_draws(elsewhere):
+                first, again, other = (
+                    _drawn(key, model, {site: (watched, rate)}, generator, images, seed) for seed in (0, 0, 1)
+                )
+            alone, drawn = first, generator.get_state()
+            if draws := getattr(operation, "random", True):
+                _pass(key, model, images)
+                same = torch.equal(drawn, generator.get_state())
+                # what has drawn nothing is told below
+                if same and not torch.equal(drawn, generator.manual_seed(1).get_state()):
+                    raise ConfigError(
+                        f"{watched.name} sets its generator back, so that no draw is a fresh one"
+                    )
             _check_finite(watched.name, first)
             if not _same(first, again):
-                raise ConfigError(
-                    f"{watched.name} draws from something else than the generator that it is given: "
-                    "two passes from the same seed differ"
-                )
-            draws = getattr(operation, "random", True)
+                raise ConfigError(f"{elsewhere}: two passes from the same seed differ")
             if draws and torch.equal(first, other) and rate < RAISED:
                 first, other = (
                     _drawn(key, model, {site: (watched, RAISED)}, generator, images, seed) for seed in (0, 1)
@@ -123,8 +143,40 @@ def scheme(model: nn.Module, name: str, rates: Rates, images: Tensor) -> None:
                 raise ConfigError(
                     f"{watched.name} says random = False, but two passes over the same images differ"
                 )
+            company = _drawn(key, model, {site: (operation, rate)}, generator, others, 0)
+            if not _near(alone[:1], company[:1]):
+                mixes = f"{watched.name} makes of an image what depends on the other images of its batch"
+                if not draws:
+                    raise ConfigError(f"{mixes}, so that results would depend on batch_size")
+                said.append(f"{mixes}: results may depend on batch_size")
     finally:
         schemes.install(model, {}, generator)
+    return said
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    # sums of another order differ in their last bits
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
+@contextlib.contextmanager
+def _no_global_draws(words: str) -> Iterator[None]:
+    """Raises ConfigError if one of the global generators was drawn from, which would be in no seed."""
+
+    def states() -> dict[str, Any]:
+        drawn = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+        return {
+            "torch's": torch.get_rng_state().tolist(),
+            "NumPy's": [drawn["key"].tolist(), drawn["pos"]],
+            "Python's": random.getstate(),
+        }
+
+    before = states()
+    yield
+    after = states()
+    moved = [name for name in before if before[name] != after[name]]
+    if moved:
+        raise ConfigError(f"{words} ({moved[0]} global generator)")
 
 
 class _Watched:

@@ -40,6 +40,10 @@ FORGOTTEN_SECONDS = 24 * 3600
 """A temporary file of this age is nobody's any more."""
 
 
+_unwritable: set[Path] = set()
+"""Folders of which it was said in this process."""
+
+
 class Unreadable(Exception):
     """A file that can't be used: one line that names it and says why.
 
@@ -172,7 +176,9 @@ class Store:
             else:
                 write_document(self.folder / kind / f"{key}.json", kind, key, {"value": made})
         except OSError as error:
-            log.warning("%s: can't be written (%s)", self.folder / kind, error.strerror or error)
+            if self.folder / kind not in _unwritable:
+                _unwritable.add(self.folder / kind)
+                log.warning("%s: can't be written (%s)", self.folder / kind, error.strerror or error)
         return made
 
     def earlier(self) -> int:
@@ -265,6 +271,7 @@ def read_document(path: Path, kind: str, key: str | None = None) -> dict[str, An
     Raises:
         Unreadable: if it is damaged, of another kind or key, or of another version.
     """
+    _check_regular(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -328,6 +335,7 @@ def read_tensors(path: Path, kind: str, key: str) -> tuple[dict[str, torch.Tenso
     """
     if not os.path.lexists(path):
         raise Unreadable(path, "missing")
+    _check_regular(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -356,12 +364,19 @@ def read_tensors(path: Path, kind: str, key: str) -> tuple[dict[str, torch.Tenso
     return tensors, held["about"], content
 
 
+def _check_regular(path: Path) -> None:
+    """Raises Unreadable for what is no file: a pipe would be waited for, a device read for ever."""
+    if path.exists() and not path.is_file():
+        raise Unreadable(path, "damaged (not a file)")
+
+
 def about_tensors(path: Path) -> dict[str, Any]:
     """What ``write_tensors`` was told about them, read without them and so unchecked; empty if damaged."""
     try:
+        _check_regular(path)
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["bench"])["about"]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+    except (Unreadable, OSError, SafetensorError, ValueError, KeyError, TypeError):
         return {}
     return about if isinstance(about, dict) else {}
 

@@ -395,7 +395,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_datasets.py::test_cifar10_binary_layout"),
     ],
     "bench/fingerprint.py": [
-        ("files count by their path", 'return {"content": _content(str(path), *_stamp(path))}', "return value",
+        ("files count by their path", 'return value if content is None else {"content": content}', "return value",
          "tests/test_depends.py::test_files_that_options_name_count_by_their_content"),
         ("keys without the versions", "return {name: _version(name) for name in VERSIONED}", "return {}", f"{KEYS}versions_are_the_installed_ones"),
         ("every purpose has the same seed", 'f"{seed} {purpose}"', 'f"{seed}"', "tests/test_fingerprint.py::test_no_two_purposes_share_a_seed"),
@@ -486,9 +486,11 @@ BY_MODULE: dict[str, list[Planted]] = {
     ],
     "bench/probe.py": [
         ("a network that draws by itself passes", "    if not _same(outputs, again):\n", "    if False:\n", "tests/test_foreign.py::test_a_bad_network_is_refused_before_training"),
-        ("an image's logits may depend on its batch", "if not torch.allclose(alone, outputs,", "if False and not torch.allclose(alone, outputs,",
+        ("an image's logits may depend on its batch", "    if not _near(alone, outputs):\n", "    if False:\n",
          "tests/test_foreign.py::test_a_bad_network_is_refused_before_training"),
-        ("an operation draws from the global generator", "            if not _same(first, again):\n", "            if False:\n", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+        ("an operation draws from the global generator", "    if moved:\n", "    if False:\n", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+        ("an operation sets its generator back", "                if same and not ", "                if False and not ", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+        ("an operation may mix the images of a batch", "            if not _near(alone[:1], company[:1]):\n", "            if False:\n", "tests/test_foreign.py::test_an_operation_that_mixes_the_images_of_a_batch_is_said"),
         ("a dead operation passes", "            if draws and torch.equal(first, other):\n", "            if False:\n",
          "tests/test_foreign.py::test_a_site_that_no_output_depends_on_is_refused tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
     ],

@@ -130,12 +130,22 @@ def into_folder(path: Path) -> None:
     path.mkdir()
 
 
+def into_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def into_link(target: str) -> Callable[[Path], None]:
     def link(path: Path) -> None:
         path.unlink()
         path.symlink_to(path.name if target == "itself" else target)
 
     return link
+
+
+def into_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
 
 
 def another_dtype(path: Path) -> None:
@@ -193,6 +203,8 @@ DAMAGES: dict[str, Damage] = {
         for n, f in {
             "deleted": Path.unlink,
             "a folder": into_folder,
+            "a pipe": into_pipe,
+            "a link to a device": into_link("/dev/zero"),
             "a dangling link": into_link("nowhere"),
             "a link to itself": into_link("itself"),
         }.items()
@@ -228,6 +240,7 @@ DAMAGES: dict[str, Damage] = {
     "transfer: another number": rewritten("transfer", lambda r: r["value"].update(accuracy_pct=12.3)),
     "transfer: all gone": lambda o: shutil.rmtree(o / "store" / "transfer"),
     "locks: gone": lambda o: shutil.rmtree(o / "store" / "locks"),
+    "records: a file": lambda o: into_file(o / "store" / "records"),
     "results.csv: deleted": lambda o: (o / "sweep" / "results.csv").unlink(),
     "results.csv: a folder": lambda o: into_folder(o / "sweep" / "results.csv"),
     "store: deleted": lambda o: shutil.rmtree(o / "store"),
@@ -287,6 +300,9 @@ def test_a_damage_is_said_or_healed_and_changes_no_figure(
     if name == "results.csv: a folder":
         assert not complete
         assert "results.csv: can't be written" in capsys.readouterr().err
+        return
+    if name == "records: a file":
+        assert not complete
         return
     assert complete
     assert same_or_hole(pd.read_csv(sweep / "results.csv"), results, MEASURED)

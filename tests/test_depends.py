@@ -136,11 +136,39 @@ def test_files_that_options_name_count_by_their_content(
             assert one["checkpoint"] == other["checkpoint"]
         else:
             assert one["checkpoint"]["key"] != other["checkpoint"]["key"], name
+        assert record_of(bench_run(*case, *QUICK, *DRAWS, trust), output_dir)["key"] == other["key"], name
         # the same content elsewhere is the same
         moved = weighted.parent.parent / f"moved-{name}"
         shutil.copytree(weighted.parent, moved)
         again = tuple(a.replace(str(weighted.parent), str(moved)) for a in case)
         assert record_of(bench_run(*again, *QUICK, *DRAWS, trust), output_dir)["key"] == other["key"], name
+
+
+def test_files_that_defaults_name_count_too(tmp_path: Path) -> None:
+    weights = tmp_path / "w.txt"
+
+    def made(
+        one: str = str(weights), path: Path = weights, deep: object = ({"in": [weights]},), other: int = 3
+    ) -> None:
+        pass
+
+    found = []
+    for text in ("1.0", "2.0"):
+        weights.write_text(text)
+        found.append(config.files(made, {}))
+    assert found[0].keys() == {"one", "path", "deep"}
+    for name in found[0]:
+        assert found[0][name] != found[1][name], name
+    # an option in the place of a default
+    assert config.files(made, {"one": "x", "path": "y", "deep": 1}) == {"one": "x", "path": "y", "deep": 1}
+    # what a folder's link leads to is in it
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "w.txt").write_text("1.0")
+    before = config.files(made, {"one": str(tmp_path / "folder")})
+    (tmp_path / "elsewhere" / "w.txt").write_text("2.0")
+    assert config.files(made, {"one": str(tmp_path / "folder")}) != before
 
 
 def test_gradients_and_recognition_of_changed_files_are_left_empty_with_a_reason(

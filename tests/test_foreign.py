@@ -122,6 +122,30 @@ class EightByEight(Base):
         assert inputs.shape[2:] == (8, 8), "needs 8x8"
         return inputs
 
+class RowByRow(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        x = inputs.clone().requires_grad_()
+        logits = model(x)
+        for i in range(len(x)):
+            logits[i, 0].backward(retain_graph=True)
+        return (inputs + 0.3 * x.grad.sign()).clamp(0, 1)
+
+class Double64(Copying):
+    def attack(self, model, inputs, criterion, epsilons):
+        x = super().attack(model, inputs, criterion, epsilons)
+        torch.set_default_dtype(torch.float64)
+        return x
+
+class Quits(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        raise SystemExit(3)
+
+class Generates(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        raise GeneratorExit("gone")
+
 class Blind(Base):
     '''A gradient that is zero everywhere, and a step along its sign.'''
     def attack(self, model, inputs, criterion, epsilons):
@@ -177,6 +201,30 @@ class Raises:
     def __call__(self, x, rate, generator):
         raise KeyError("scale")
 
+class Rare:
+    def __call__(self, x, rate, generator):
+        return x + rate * torch.randn(x.shape, generator=generator) * (torch.rand(1) < 1e-9)
+
+class Reseeds:
+    def __call__(self, x, rate, generator):
+        generator.manual_seed(0)
+        return x + rate * torch.randn(x.shape, generator=generator)
+
+class Greatest:
+    random = False
+    def __call__(self, x, rate, generator):
+        return (x / x.max() * 4).round() / 4 * x.max()
+
+class Swaps:
+    def __call__(self, x, rate, generator):
+        return x[torch.randperm(len(x), generator=generator)] + rate * torch.rand(x.shape, generator=generator)
+
+class Sparks:
+    '''Gives no numbers where somebody wants a gradient.'''
+    def __call__(self, x, rate, generator):
+        noisy = x + torch.rand(x.shape, generator=generator)
+        return noisy * torch.nan if x.requires_grad else noisy
+
 class Detach:
     def __call__(self, x, rate, generator):
         return ((x + rate * torch.randn(x.shape, generator=generator)) * 8).round() / 8
@@ -226,6 +274,14 @@ class Own(Small):
 class Fails(Small):
     def forward(self, x): return self.layers(x)["logits"]
 
+class Counts(Small):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.register_buffer("passes", torch.zeros(()))
+    def forward(self, x):
+        self.passes += 1
+        return self.layers(x)
+
 class Unmade(nn.Module):
     sites = ()
     def __init__(self, shape, classes): raise RuntimeError("no such width")
@@ -273,7 +329,9 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def foreign(bench_run: Run, mine: Path) -> Callable[..., Outcome]:
     def run(*arguments: str) -> Outcome:
         cell._warned.clear()
-        return bench_run(*arguments, *QUICK, "trusted_modules=[bench,foolbox,theirs]")
+        given = {argument.partition("=")[0] for argument in arguments}
+        quick = [setting for setting in QUICK if setting.partition("=")[0] not in given]
+        return bench_run(*arguments, *quick, "trusted_modules=[bench,foolbox,theirs]")
 
     return run
 
@@ -456,6 +514,8 @@ def test_images_without_a_gradient_are_counted_and_said(
     rounded = record_of(foreign(*operation("Detach", "input", 0.1), "attack=fgsm_fixed"), output_dir)
     assert rounded["metrics"]["zero_gradient"] == 8
     assert record_of(foreign("attack=fgsm_fixed", "scheme=fc"), output_dir)["metrics"]["zero_gradient"] == 0
+    # row by row, each backward pass leaves the other rows at zero
+    assert record_of(foreign(*attack("RowByRow"), "scheme=none"), output_dir)["metrics"]["zero_gradient"] == 0
     # one that takes no gradient at all
     assert record_of(foreign(*attack("Copying"), "scheme=fc"), output_dir)["metrics"]["zero_gradient"] is None
 
@@ -469,6 +529,9 @@ def test_images_without_a_gradient_are_counted_and_said(
     ("InPlace", "changes what it is given, in place; expected a new tensor"),
     ("Double", "returns torch.float64 of shape (3, 1024), expected torch.float32"),
     ("Nothing", "returns NoneType, expected torch.float32"),
+    ("Rare", "draws from something else than the generator that it is given (torch's global generator)"),
+    ("Reseeds", "sets its generator back, so that no draw is a fresh one"),
+    ("Greatest", "depends on the other images of its batch, so that results would depend on batch_size"),
     ("Raises", "fails on images of shape (3, 1, 8, 8) (KeyError: 'scale')"),
 ])  # fmt: skip
 def test_a_bad_operation_is_refused_before_training(
@@ -499,7 +562,8 @@ def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outc
     ("BatchNorm", "model: BatchNorm: an image's logits depend on the other images of its batch"),
     ("Tuple", "model: Tuple gives tuple, expected a tensor of logits (batch, classes)"),
     ("One", "model: One has 1 outputs, expected one for each of at least 10 classes"),
-    ("Own", "model: Own draws by itself: two passes over the same images differ although no site is random"),
+    ("Own", "model: Own draws by itself although no site is random (torch's global generator)"),
+    ("Counts", "model: Counts changes its own weights or buffers in a pass, in evaluation mode"),
     ("Fails", "model: Fails fails on images of shape (3, 1, 8, 8) (IndexError: "),
     ("Unmade", "model.options: Unmade: RuntimeError: no such width"),
     ("function", "model.options: function: made int, expected a torch.nn.Module"),
@@ -550,6 +614,53 @@ def test_training_that_does_not_get_above_chance_is_a_failed_cell(foreign: Calla
     said = failed(foreign("training.learning_rate=1", "training.epochs=2", "attack=fgsm_fixed"))
     assert "training" in said
     assert "training.learning_rate" in said
+
+
+def test_what_an_attack_sets_for_its_process_changes_no_figure(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    one, two = (record_of(foreign(*attack(n), "scheme=fc"), output_dir) for n in ("Copying", "Double64"))
+    assert torch.get_default_dtype() is torch.float32
+    for name in ("fresh_success", "fresh_accuracy", "clean_accuracy"):
+        assert one["metrics"][name] == two["metrics"][name]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("Quits", "SystemExit: 3"), ("Generates", "GeneratorExit: gone")]
+)
+def test_an_attack_that_ends_the_process_is_a_failed_cell_and_the_others_go_on(
+    foreign: Callable[..., Outcome], output_dir: Path, name: str, words: str
+) -> None:
+    outcome = foreign("-m", *attack(name), "scheme=none", "seed=0,1", f"name=ends-{name}")
+    assert outcome.status == 1
+    frame = pd.read_csv(output_dir / f"ends-{name}" / "results.csv")
+    assert list(frame["status"]) == ["failed", "failed"]
+    assert (frame["reason"] == words).all()
+
+
+def test_an_operation_that_mixes_the_images_of_a_batch_is_said(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    record = record_of(foreign(*operation("Swaps"), "attack=fgsm_fixed"), output_dir)
+    assert any("depends on the other images of its batch" in words for words in record["warnings"])
+    assert record_of(foreign("scheme=fc", "attack=fgsm_fixed"), output_dir)["warnings"] == []
+
+
+def test_a_pass_of_the_attack_without_numbers_fails_the_cell(foreign: Callable[..., Outcome]) -> None:
+    said = failed(foreign(*operation("Sparks"), "attack=fgsm_fixed"))
+    assert said.startswith("error: logits that are not finite numbers, in 8 of the ")
+    assert said.endswith("passes of an image by attack fgsm_fixed")
+
+
+def test_fewer_right_images_than_were_asked_for_are_said(
+    foreign: Callable[..., Outcome], output_dir: Path
+) -> None:
+    record = record_of(
+        foreign("attack=fgsm_fixed", "scheme=none", "samples=500", "+attack.options.max_epsilon=0.5"),
+        output_dir,
+    )
+    right = round(500 * record["metrics"]["clean_accuracy_no_scheme"]["mean"])
+    assert record["warnings"] == [f"only {right} test images that the network gets right, not 500"]
 
 
 def test_logits_that_stop_being_numbers_fail_an_evaluation() -> None:
