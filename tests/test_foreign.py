@@ -274,6 +274,13 @@ class Own(Small):
 class Fails(Small):
     def forward(self, x): return self.layers(x)["logits"]
 
+class Inner(Small):
+    '''Draws from a generator of its own.'''
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.generator = torch.Generator()
+    def forward(self, x): return self.layers(x) + torch.rand(1, generator=self.generator)
+
 class Counts(Small):
     def __init__(self, shape, classes):
         super().__init__(shape, classes)
@@ -563,6 +570,7 @@ def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outc
     ("Tuple", "model: Tuple gives tuple, expected a tensor of logits (batch, classes)"),
     ("One", "model: One has 1 outputs, expected one for each of at least 10 classes"),
     ("Own", "model: Own draws by itself although no site is random (torch's global generator)"),
+    ("Inner", "model: Inner draws by itself although no site is random (two passes over the same images differ)"),
     ("Counts", "model: Counts changes its own weights or buffers in a pass, in evaluation mode"),
     ("Fails", "model: Fails fails on images of shape (3, 1, 8, 8) (IndexError: "),
     ("Unmade", "model.options: Unmade: RuntimeError: no such width"),
