@@ -312,7 +312,9 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path, how: signal.Signals) -> None:
+def test_an_interrupted_sweep_goes_on_where_it_stopped(
+    bench_run: Run, tmp_path: Path, how: signal.Signals
+) -> None:
     from bench import aggregate
 
     # the first cells are quick, the last ones slow enough to be interrupted
@@ -343,9 +345,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path, how: sign
     assert list(frame["status"]) == ["ok", "ok", "ok", "missing", "missing"]
 
     quick = [a.replace(",30000,30001", "") for a in arguments]
-    again = start(quick, tmp_path)
-    again.communicate(timeout=120)
-    assert again.returncode == 0
+    assert bench_run(*quick, f"output_dir={tmp_path / 'outputs'}").status == 0
     assert {p: p.stat().st_mtime_ns for p in kept.glob("*.json")} == before
     assert list(results(tmp_path / "outputs")["status"]) == ["ok", "ok", "ok"]
 
