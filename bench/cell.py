@@ -464,6 +464,8 @@ def _clean(
         probe.network(network.model, config.model.name, few, cell.dataset.classes)
         warnings = probe.scheme(network.model, config.scheme.name, rates, few)
         schemes.install(network.model, rates, _generator(cell, "clean"))
+        if schemes.is_random(rates) and not evaluation.passes_differ(network.model, images[:100]):
+            warnings.append(f"scheme {config.scheme.name}: at its rates two passes over 100 images are equal")
         outputs = evaluation.logits(network.model, images, config.batch_size)
         right = (outputs.argmax(-1) == labels).cpu().numpy()
         _cached_clean[name] = _Clean(right, evaluation.look_like_probabilities(outputs), tuple(warnings))

@@ -59,6 +59,12 @@ def logits(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     return outputs
 
 
+@torch.no_grad()
+def passes_differ(model: nn.Module, images: Tensor) -> bool:
+    """Whether two passes over the same images give other logits; at a tiny rate they may well not."""
+    return not torch.equal(model(images), model(images))
+
+
 class NotFinite(RuntimeError):
     """Outputs of a network that are NaN or infinite: it says nothing of these images."""
 

@@ -554,6 +554,7 @@ def test_a_small_rate_and_a_deterministic_operation_are_accepted(
 ) -> None:
     tiny = record_of(foreign("scheme=fc", "test_rate=1e-6", "attack=fgsm_fixed"), output_dir)
     assert tiny["metrics"]["fresh_draws"] == 3
+    assert tiny["warnings"] == ["scheme fc: at its rates two passes over 100 images are equal"]
     squeezed = record_of(foreign(*operation("SaidSqueeze"), "attack=fgsm_fixed"), output_dir)
     assert squeezed["metrics"]["fresh_draws"] == 1
 
