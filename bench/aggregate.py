@@ -34,7 +34,7 @@ COLUMNS = {
     "train_rate": "rate at the scheme's sites in training; empty: the model's own rates",
     "test_rate": "rate at the scheme's sites at test time; empty: the scheme's own rates",
     "seed": "seed of targets, attack and evaluation",
-    "status": "ok, not_applicable (the attack can't serve the criterion), failed, or missing (not run yet)",
+    "status": "ok, not_applicable (the attack can't serve the criterion), failed, or missing (or unreadable)",
     "reason": "why the status is not ok",
     "device": "cpu or cuda, where a table mixes both: a cell's key doesn't hold it",
     "warnings": "what has to be said of a result, where there is anything",

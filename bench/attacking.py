@@ -7,7 +7,6 @@ draws is measured in ``evaluation``.
 
 import contextlib
 import os
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 from bench import evaluation, records
 from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
+from bench.training import seeded
 
 NEAR = 1e-6
 """How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""
@@ -101,7 +101,7 @@ def attack(
         goal: Gives the criterion of some rows.
         model: The network, its scheme installed.
         images: In [0, 1], shape (rows, channels, height, width).
-        seed: Of the global generators, from which Foolbox's own attacks draw.
+        seed: Of the global generators, from which Foolbox's own attacks draw; they are put back.
         batch_size: Rows at a time.
         successes: Stop after so many claimed rows; None: attack every row.
 
@@ -111,9 +111,6 @@ def attack(
         NotFinite: if the network's outputs in its passes were not all numbers.
     """
     before = records.hash_tensors(model.state_dict())
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
     victim = PyTorchModel(model, bounds=(0, 1), device=images.device)
     results: list[_Rows] = []
     passes = evaluation.Passes()
@@ -126,7 +123,7 @@ def attack(
         disable=None,
         leave=False,
     )
-    with bar:
+    with bar, seeded(seed, images.device):
         while tried < len(images) and (successes is None or succeeded < successes):
             # few are tried too many, and the last ones are not tried one by one
             wanted = len(images) if successes is None else max(successes - succeeded, 50)

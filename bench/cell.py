@@ -333,8 +333,8 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             batch_size=config.batch_size,
             successes=config.samples if config.count == "successes" else None,
         )
-    except attacking.AttackError:
-        # it may have changed the network, which later cells share
+    except BaseException:
+        # whatever it was, it may have come after the attack changed the network, which later cells share
         _cached_networks.clear()
         raise
     count = len(attacked.images)

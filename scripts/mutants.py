@@ -407,6 +407,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_fingerprint.py::test_digest_does_not_depend_on_the_order_of_keys"),
     ],
     "bench/evaluation.py": [
+        ("of several gradients only the last is looked at", "passes.first & zero", "zero", "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
         ("fresh draws are one draw, repeated", "    for _ in range(draws):\n        outputs = logits(model, images, batch_size)",
          "    outputs = logits(model, images, batch_size)\n    for _ in range(draws):", "tests/test_evaluation.py::test_fresh_draws_measure_a_known_chance"),
         ("fresh accuracy is 1 - success", "return FreshDraws(success / draws, accuracy / draws)", "return FreshDraws(success / draws, 1 - success / draws)",
@@ -466,13 +467,14 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
+        ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
         ("an attack may change the network", "if records.hash_tensors(model.state_dict()) != before:", "if False:",
          "tests/test_foreign.py::test_what_cannot_be_used_fails_the_cell_in_one_line"),
         ("NaN samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = blank", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
         ("blank samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = ~flat.isfinite().all(1)", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
-        ("global generators not seeded", "torch.manual_seed(seed)", "pass", "tests/test_run.py::test_every_launcher_gives_the_same_records"),
+        ("global generators not seeded", "with bar, seeded(seed, images.device):", "with bar:", "tests/test_run.py::test_every_launcher_gives_the_same_records"),
         ("a success too many", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes]) + 1", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
         ("an image after the last success", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes - 1]) + 2", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
         ("the attack gets the images themselves", "run(victim, images.clone(), goal(batch)", "run(victim, images, goal(batch)",
@@ -495,6 +497,11 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_foreign.py::test_a_site_that_no_output_depends_on_is_refused tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
     ],
     "bench/cell.py": [
+        ("passes that are equal are not said", "and not evaluation.passes_differ(", "and False and not evaluation.passes_differ(", "tests/test_foreign.py::test_a_small_rate_and_a_deterministic_operation_are_accepted"),
+        ("fewer images than were asked for are not said", "and len(chosen) < config.samples", "and False", "tests/test_foreign.py::test_fewer_right_images_than_were_asked_for_are_said"),
+        ("probabilities are not said", "for _ in range(bare.probabilities)", "for _ in range(0)", "tests/test_foreign.py::test_probabilities_are_said_once_in_record_table_and_log"),
+        ("an attack that raises may have changed the network", "    except BaseException:\n        # whatever it was", "    except attacking.AttackError:\n        # whatever it was",
+         "tests/test_foreign.py::test_an_attack_that_changed_the_network_leaves_it_to_no_other_cell"),
         ("changed code is not noticed", 'if record["read"][name] != hashed]', "if False]",
          "tests/test_depends.py::test_gradients_and_recognition_of_changed_files_are_left_empty_with_a_reason"),
         ("other versions are not noticed", "if then.get(n) != v]", "if False]",
@@ -545,6 +552,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("cache ignores the recogniser's rates", '"rates": other["test_rates"],', "", f"{KEPT}cross_recognition_is_under_the_recognisers_scheme_and_rate"),
     ],
     "bench/aggregate.py": [
+        ("devices are mixed without a word", 'if frame["device"].nunique() < 2:', "if True:", "tests/test_depends.py::test_a_table_that_mixes_devices_says_so"),
         ("settings of two sweeps are compared within a name alone", 'of = chosen.get(section, "")', "of = str(chosen)",
          "tests/test_depends.py::test_settings_that_differ_between_sweeps_are_columns_on_their_side"),
         ("a store that isn't there is an empty one", "        if where is None:\n", "        where = where or beside[0]\n        if False:\n",

@@ -155,7 +155,7 @@ def test_a_setting_that_is_no_finite_number_is_refused(bench_run: Run, override:
     assert line_of(bench_run, "attack=pgd", override) == f"{key}: expected a finite number, got {value}"
 
 
-@pytest.mark.parametrize("name", [".", "./.", "''", "", "/tmp/results", "a/../b"])
+@pytest.mark.parametrize("name", [".", "./.", "''", "", "/results", "a/../b"])
 def test_a_name_is_a_folder_inside_output_dir(bench_run: Run, name: str) -> None:
     assert line_of(bench_run, f"name={name}").startswith(
         "name: expected a folder's name inside output_dir, got"
