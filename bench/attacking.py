@@ -1,8 +1,8 @@
 """Running anybody's attack on a network, and what is checked of what it gives back.
 
-Here belongs everything that holds whatever the attack is: its batches, copies and generators, and which
-of its results count. An attack's own algorithm belongs to ``attacks``; how well its samples do on fresh
-draws is measured in ``evaluation``.
+Here belongs everything that holds whatever the attack is: its batches, copies and generators, its passes,
+and which of its results count. An attack's own algorithm belongs to ``attacks``; how well its samples do on
+fresh draws is measured in ``measure``.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import evaluation, records
-from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
-from bench.training import seeded
+from bench import fingerprint
+from bench.defended import NotFinite
+from bench.process import seeded
 
 NEAR = 1e-6
 """How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""
@@ -37,6 +37,62 @@ class AttackError(RuntimeError):
     """An attack that gave back something that can't be used: one line."""
 
 
+@dataclass
+class Passes:
+    """How many images went through a network, forward and backward.
+
+    Attributes:
+        forward, backward: One for every image of a batch.
+        first: For each image of the first pass that a gradient came back through, whether all that did were
+            zero everywhere, shape (rows,); None before there was one.
+        not_finite: How many outputs were no numbers although the image was made of numbers.
+    """
+
+    forward: int = 0
+    backward: int = 0
+    first: np.ndarray | None = None
+    not_finite: int = 0
+
+
+@contextmanager
+def counted(model: nn.Module) -> Iterator[Passes]:
+    """Counts the passes that a network makes inside the block, and looks at the first gradients."""
+    passes = Passes()
+    looked_at: list[Tensor] = []
+
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        image = inputs[0]
+        if passes.first is None and image.requires_grad:
+            image.register_hook(lambda gradient: look(image, gradient))
+
+    def look(image: Tensor, gradient: Tensor) -> None:
+        if passes.first is None:
+            looked_at.append(image)
+        if looked_at[0] is image:
+            flat = gradient.detach().flatten(1)
+            # what isn't a number is no direction either
+            zero = ~((flat != 0) & flat.isfinite()).any(1).cpu().numpy()
+            passes.first = zero if passes.first is None else passes.first & zero
+
+    def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        passes.forward += len(output)
+        bad = ~output.detach().isfinite().flatten(1).all(1)
+        if bad.any() and len(inputs[0]) == len(output):
+            passes.not_finite += int((bad & inputs[0].detach().isfinite().flatten(1).all(1)).sum())
+        if output.requires_grad:
+            output.register_hook(backward)
+
+    def backward(gradient: Tensor) -> None:
+        passes.backward += len(gradient)
+
+    handles = [model.register_forward_pre_hook(enter), model.register_forward_hook(leave)]
+    try:
+        yield passes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 @dataclass(frozen=True)
 class Attacked:
     """What an attack gave, of rows that were tried: some leave if only successes are counted.
@@ -45,10 +101,10 @@ class Attacked:
         images: In [0, 1], shape (rows, channels, height, width); a row that doesn't count is as it was.
         claimed: Whether the attack claims the row, booleans of shape (rows,).
         tried: How many rows the passes went to.
-        given_up: How many came back as no image: not finite, or nothing but zeros.
-        too_far: How many came back further away than epsilon.
-        without_start: For how many the attack found no point to start from, or lost it on another draw.
-        zero_gradient: For how many the first gradient that reached the image was zero everywhere; None
+        given_up: Which came back as no image: not finite, or nothing but zeros.
+        too_far: Which came back further away than epsilon.
+        without_start: For which the attack found no point to start from, or lost it on another draw.
+        zero_gradient: For which the first gradient that reached the image was zero everywhere; None
             for an attack that took none, or whose rows can't be told apart.
         passes: Of the attack.
         seconds: Wall time.
@@ -57,31 +113,27 @@ class Attacked:
     images: Tensor
     claimed: np.ndarray
     tried: int
-    given_up: int
-    too_far: int
-    without_start: int
-    zero_gradient: int | None
-    passes: evaluation.Passes
+    given_up: np.ndarray
+    too_far: np.ndarray
+    without_start: np.ndarray
+    zero_gradient: np.ndarray | None
+    passes: Passes
     seconds: float
 
-    def warnings(self, name: str) -> list[str]:
-        """What has to be said of it, a line each."""
-        rows = len(self.images)
-        said = [
-            (
-                self.given_up,
-                "came back as no image (not finite, or nothing but zeros) and count as not found",
-            ),
-            (self.too_far, "came back further away than epsilon and count as not found"),
-            (self.without_start, "had no point to start from, or lost it, and count as not found"),
-            (self.zero_gradient, "had a gradient of zero everywhere: there the attack saw nothing to climb"),
-        ]
-        return [f"attack {name}: {count} of {rows} images {words}" for count, words in said if count]
+
+REMARKS = {
+    "given_up": "came back as no image (not finite, or nothing but zeros) and count as not found",
+    "too_far": "came back further away than epsilon and count as not found",
+    "without_start": "had no point to start from, or lost it, and count as not found",
+    "zero_gradient": "had a gradient of zero everywhere: there the attack saw nothing to climb",
+}
+"""What has to be said of rows with which something is not as it should be."""
 
 
 def attack(
     run: Callable[..., Any],
-    named: AttackConfig,
+    name: str,
+    epsilon: float | None,
     goal: Callable[[slice], Criterion],
     model: nn.Module,
     images: Tensor,
@@ -97,9 +149,10 @@ def attack(
 
     Args:
         run: The attack, with Foolbox's call.
-        named: Its name and its epsilon.
+        name: What it is called.
+        epsilon: The largest perturbation in its own norm, over 0; None: the smallest one is asked for.
         goal: Gives the criterion of some rows.
-        model: The network, its scheme installed.
+        model: The network behind its scheme.
         images: In [0, 1], shape (rows, channels, height, width).
         seed: Of the global generators, from which Foolbox's own attacks draw; they are put back.
         batch_size: Rows at a time.
@@ -110,15 +163,15 @@ def attack(
             the network.
         NotFinite: if the network's outputs in its passes were not all numbers.
     """
-    before = records.hash_tensors(model.state_dict())
+    before = fingerprint.hash_tensors(model.state_dict())
     victim = PyTorchModel(model, bounds=(0, 1), device=images.device)
     results: list[_Rows] = []
-    passes = evaluation.Passes()
+    passes = Passes()
     start = time.perf_counter()
     tried = succeeded = 0
     bar = tqdm(
         total=len(images) if successes is None else successes,
-        desc=named.name,
+        desc=name,
         unit="images" if successes is None else "successes",
         disable=None,
         leave=False,
@@ -128,8 +181,8 @@ def attack(
             # few are tried too many, and the last ones are not tried one by one
             wanted = len(images) if successes is None else max(successes - succeeded, 50)
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
-            with evaluation.counted(model) as seen, _settings_kept():
-                results.append(_batch(run, named, victim, images[batch], goal, batch))
+            with counted(model) as seen, _settings_kept():
+                results.append(_batch(run, name, epsilon, victim, images[batch], goal, batch))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
             passes.backward += seen.backward
@@ -139,12 +192,12 @@ def attack(
             bar.update((tried if successes is None else min(succeeded, successes)) - bar.n)
     seconds = time.perf_counter() - start
     if passes.not_finite:
-        raise evaluation.NotFinite(
+        raise NotFinite(
             f"logits that are not finite numbers, in {passes.not_finite} of the {passes.forward} passes "
-            f"of an image by attack {named.name}"
+            f"of an image by attack {name}"
         )
-    if records.hash_tensors(model.state_dict()) != before:
-        raise AttackError(f"attack {named.name} changed the network's weights or buffers")
+    if fingerprint.hash_tensors(model.state_dict()) != before:
+        raise AttackError(f"attack {name} changed the network's weights or buffers")
     model.eval()
 
     claimed = np.concatenate([r.claimed for r in results])
@@ -152,14 +205,14 @@ def attack(
     if successes is not None and succeeded > successes:
         kept = int(np.flatnonzero(claimed)[successes - 1]) + 1
     gone = {
-        name: np.concatenate([getattr(r, name) for r in results])[:kept]
-        for name in ("given_up", "too_far", "without_start")
+        kind: np.concatenate([getattr(r, kind) for r in results])[:kept]
+        for kind in ("given_up", "too_far", "without_start")
     }
     lost = gone["given_up"] | gone["too_far"] | gone["without_start"]
     if kept and lost.all():
         counts = ", ".join(f"{n.replace('_', ' ')} {c.sum()}" for n, c in gone.items() if c.any())
         raise AttackError(
-            f"attack {named.name} gave nothing that can be used for any of {kept} images ({counts})"
+            f"attack {name} gave nothing that can be used for any of {kept} images ({counts})"
         )
     zero = [r.zero_gradient for r in results]
     told = [z for z in zero if z is not None]
@@ -167,8 +220,8 @@ def attack(
         images=torch.cat([r.images for r in results])[:kept],
         claimed=claimed[:kept],
         tried=tried,
-        **{name: int(counts.sum()) for name, counts in gone.items()},
-        zero_gradient=int(np.concatenate(told)[:kept].sum()) if len(told) == len(zero) else None,
+        **gone,
+        zero_gradient=np.concatenate(told)[:kept] if len(told) == len(zero) else None,
         passes=passes,
         seconds=seconds,
     )
@@ -203,14 +256,15 @@ class _Rows:
 
 def _batch(
     run: Callable[..., Any],
-    named: AttackConfig,
+    name: str,
+    epsilon: float | None,
     victim: PyTorchModel,
     images: Tensor,
     goal: Callable[[slice], Criterion],
     batch: slice,
 ) -> _Rows:
     try:
-        given = run(victim, images.clone(), goal(batch), epsilons=named.epsilon)
+        given = run(victim, images.clone(), goal(batch), epsilons=epsilon)
     except (ValueError, AssertionError) as error:
         # on a random network the point is lost again where another draw says so, which Foolbox asserts
         foolboxes = type(run).__module__.partition(".")[0] == "foolbox"
@@ -221,13 +275,13 @@ def _batch(
             one = np.ones(1, dtype=bool)
             return _Rows(images, ~one, given_up=~one, too_far=~one, without_start=one)
         rows = [
-            _batch(run, named, victim, images[i : i + 1], goal, slice(batch.start + i, batch.start + i + 1))
+            _batch(run, name, epsilon, victim, images[i : i + 1], goal, slice(batch.start + i, batch.start + i + 1))
             for i in range(len(images))
         ]
-        names = ("claimed", "given_up", "too_far", "without_start")
-        joined = {name: np.concatenate([getattr(r, name) for r in rows]) for name in names}
+        kinds = ("claimed", "given_up", "too_far", "without_start")
+        joined = {kind: np.concatenate([getattr(r, kind) for r in rows]) for kind in kinds}
         return _Rows(torch.cat([r.images for r in rows]), **joined)
-    clipped, success = _triple(named.name, given, images)
+    clipped, success = _triple(name, given, images)
     # Foolbox's C&W and EAD hand back an image of zeros for a row that they fail on, and sometimes
     # call it a success; an attack that diverged hands back NaN. Neither is an adversarial sample.
     flat = clipped.flatten(1)
@@ -236,13 +290,13 @@ def _batch(
     inside = torch.where(given_up.view(-1, 1, 1, 1), images, clipped)
     if inside.min() < -NEAR or inside.max() > 1 + NEAR:
         raise AttackError(
-            f"attack {named.name} left the bounds [0, 1]: {inside.min().item()} to {inside.max().item()}"
+            f"attack {name} left the bounds [0, 1]: {inside.min().item()} to {inside.max().item()}"
         )
     inside = inside.clamp(0, 1)
     too_far = torch.zeros_like(given_up)
-    if named.epsilon is not None:
+    if epsilon is not None:
         far = _norm(run)(images, inside)
-        too_far = far > named.epsilon * (1 + 1e-4) + NEAR
+        too_far = far > epsilon * (1 + 1e-4) + NEAR
     lost = given_up | too_far
     return _Rows(
         images=torch.where(lost.view(-1, 1, 1, 1), images, inside),
@@ -289,42 +343,3 @@ def _per_row(first: np.ndarray | None, rows: int) -> np.ndarray | None:
     if first is None or len(first) % rows:
         return None
     return np.asarray(first.reshape(-1, rows).all(0))
-
-
-class _Reached(Exception):
-    """The attack let the criterion in."""
-
-
-def check(
-    run: Callable[..., Any], named: AttackConfig, criterion: CriterionConfig, shape: tuple[int, ...]
-) -> None:
-    """Lets an attack see the criterion and an image's shape, and refuse, without a pass through any network.
-
-    Raises:
-        NotApplicable: if it can't serve the criterion.
-        ConfigError: if it fails for another reason.
-    """
-    kind = criterion.kind
-    if named.criteria is not None and kind not in named.criteria:
-        raise NotApplicable(
-            f"criterion: attack {named.name} can't serve {kind}; allowed: {', '.join(named.criteria)}"
-        )
-
-    class Door(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise _Reached
-
-    zero = torch.zeros(1, dtype=torch.int64)
-    goal = evaluation.criterion(kind, zero, zero, criterion.k)
-    try:
-        victim = PyTorchModel(Door().eval(), bounds=(0, 1), device="cpu")
-        with _settings_kept():
-            run(victim, torch.zeros(1, *shape), goal, epsilons=named.epsilon)
-    except _Reached:
-        pass
-    except Exception as error:
-        words = " ".join(str(error).split())
-        if "criterion" in words and isinstance(error, TypeError | ValueError | NotImplementedError):
-            raise NotApplicable(f"criterion: attack {named.name} can't serve {kind} ({words})") from None
-        said = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
-        raise ConfigError(f"attack: {named.name} refuses its settings ({said})") from None

@@ -7,26 +7,21 @@ settings make happen does not.
 import argparse
 import dataclasses
 import difflib
-import importlib
-import inspect
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from hydra.errors import CompactHydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-
-from bench import fingerprint
 
 KINDS = ("untargeted", "targeted", "topk")
 
 
-class ConfigError(CompactHydraException):
+class ConfigError(Exception):
     """A setting that can't be used: one line that names the key and what is allowed."""
 
 
@@ -42,16 +37,26 @@ class DatasetConfig:
     _target_: str = MISSING
     options: dict[str, Any] = field(default_factory=dict)
     train_size: int | None = None
-    epochs: int = MISSING
+    # of training, and of passes, where it isn't said otherwise
+    epochs: int | None = None
+    batch_size: int = 500
 
 
 @dataclass
 class ModelConfig:
-    """``_target_`` is a class called with (shape, classes, **options) that lists its ``sites``."""
+    """``_target_`` is a network's class, or whatever makes one, called with ``options``.
+
+    It is given ``shape`` and ``classes`` too if it has parameters of these names. ``sites`` are paths of
+    submodules by name; ``preprocessing`` is ``mean`` and ``std`` by channel; ``outputs`` says where the
+    logits are, as ``bench.defended`` describes.
+    """
 
     name: str = ""
     _target_: str = MISSING
     options: dict[str, Any] = field(default_factory=dict)
+    sites: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] | None = None
+    outputs: Any = None
     # dropout in training, by site
     train_rates: dict[str, float] = field(default_factory=dict)
 
@@ -59,6 +64,13 @@ class ModelConfig:
         """Raises ConfigError for a value that is out of its range."""
         for site, rate in self.train_rates.items():
             check_rate(f"model.train_rates.{site}", rate)
+        for name in self.preprocessing or {}:
+            check_choice("model.preprocessing", name, ("mean", "std"))
+        if isinstance(self.outputs, Mapping):
+            for name in self.outputs or ("",):
+                check_choice("model.outputs", name, ("from",))
+        elif not isinstance(self.outputs, int | str | None):
+            raise ConfigError(f"model.outputs: expected an index, a key, or from: path, got {self.outputs!r}")
 
 
 @dataclass
@@ -69,32 +81,75 @@ class OperationConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
-class WayConfig:
-    """``_target_`` is a class whose instances are ways of training as ``bench.training`` describes."""
+    @classmethod
+    def of(cls, key: str, given: Any) -> "OperationConfig":
+        """From the short name of one of this project's own, or ``_target_`` and ``options``.
 
-    _target_: str = "bench.training.Plain"
-    options: dict[str, Any] = field(default_factory=dict)
+        Raises:
+            ConfigError: for anything else.
+        """
+        if isinstance(given, OperationConfig):
+            return given
+        if isinstance(given, str):
+            check_choice(key, given, tuple(OPERATIONS))
+            return cls(OPERATIONS[given])
+        if not isinstance(given, Mapping) or not isinstance(given.get("_target_"), str):
+            raise ConfigError(f"{key}: expected one of {', '.join(OPERATIONS)}, or a _target_, got {given!r}")
+        for name in given:
+            check_choice(key, name, ("_target_", "options"))
+        options = given.get("options") or {}
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"{key}.options: expected names and values, got {options!r}")
+        return cls(given["_target_"], dict(options))
+
+
+OPERATIONS = {
+    "dropout": "bench.schemes.Dropout",
+    "noise": "bench.schemes.Noise",
+    "activation_pruning": "bench.schemes.ActivationPruning",
+    "resize_pad": "bench.schemes.ResizeAndPad",
+}
+"""Short names of this project's own operations."""
 
 
 @dataclass
 class SchemeConfig:
-    """A defence: which sites are random at test time, at which rate, by which operation; how it is trained.
+    """A defence: which sites are random at test time, by which operation, and how strongly.
 
-    ``train_sites`` are where ``train_rate`` sets dropout; null: the scheme's own sites and operation.
+    At a site stands a number, of the scheme's own ``operation``, or ``{operation, rate}``. ``train_sites``
+    are where ``train_rate`` sets dropout; null: the scheme's own sites and operation.
     """
 
     name: str = ""
     # to be given, as {} where nothing is random: an empty file would be no defence under a defence's name
-    sites: dict[str, float] = MISSING
-    operation: OperationConfig = field(default_factory=OperationConfig)
+    sites: dict[str, Any] = MISSING
+    operation: Any = field(default_factory=OperationConfig)
     train_sites: list[str] | None = None
-    training: WayConfig = field(default_factory=WayConfig)
 
     def check(self) -> None:
-        """Raises ConfigError for a value that is out of its range."""
-        for site, rate in self.sites.items():
-            check_rate(f"scheme.sites.{site}", rate)
+        """Raises ConfigError for what is no scheme, and replaces what stands for a number by it."""
+        self.operation = OperationConfig.of("scheme.operation", self.operation)
+        for site, given in self.sites.items():
+            key = f"scheme.sites.{site}"
+            if isinstance(given, Mapping):
+                for name in given:
+                    check_choice(key, name, ("operation", "rate"))
+                if "rate" not in given:
+                    raise ConfigError(f"{key}.rate: has to be given, and isn't")
+                own = given.get("operation", self.operation)
+                self.sites[site] = {
+                    "operation": OperationConfig.of(f"{key}.operation", own),
+                    "rate": number(f"{key}.rate", given["rate"]),
+                }
+            else:
+                self.sites[site] = number(key, given)
+
+    def at(self) -> dict[str, tuple[OperationConfig, float]]:
+        """At each site its operation, and how strongly it acts."""
+        return {
+            site: (given["operation"], given["rate"]) if isinstance(given, dict) else (self.operation, given)
+            for site, given in self.sites.items()
+        }
 
 
 @dataclass
@@ -108,11 +163,13 @@ class AttackConfig:
     name: str = ""
     _target_: str = MISSING
     options: dict[str, Any] = field(default_factory=dict)
-    epsilon: float | None = None
+    epsilon: Any = None
     criteria: list[str] | None = None
 
     def check(self) -> None:
         """Raises ConfigError for a value that is out of its range."""
+        if self.epsilon is not None:
+            self.epsilon = number("attack.epsilon", self.epsilon)
         if self.epsilon is not None and self.epsilon <= 0:
             raise ConfigError(f"attack.epsilon: expected a number over 0, or null, got {self.epsilon}")
         for kind in self.criteria or ():
@@ -148,19 +205,28 @@ class CriterionConfig:
 
 @dataclass
 class TrainingConfig:
-    """How the network is fitted: Adam, its rate falling to 0 along a cosine."""
+    """How the network's weights come about: ``_target_`` is a way of training, as ``bench.training`` says.
 
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    learning_rate: float = MISSING
-    seed: int = MISSING
+    Its own options stand beside the others. Adam, its learning rate falling to 0 along a cosine.
+    """
+
+    name: str = ""
+    _target_: str = MISSING
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises ConfigError for a value that is out of its range."""
-        check_at_least("training.epochs", self.epochs, 1)
-        check_at_least("training.batch_size", self.batch_size, 1)
-        if not 0 < self.learning_rate <= 1:
+        if self.epochs is not None:
+            check_at_least("training.epochs", self.epochs, 1)
+        if self.batch_size is not None:
+            check_at_least("training.batch_size", self.batch_size, 1)
+        if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             raise ConfigError(f"training.learning_rate: expected over 0, up to 1, got {self.learning_rate}")
+        self.options = {key: _fraction(value) for key, value in self.options.items()}
 
 
 @dataclass
@@ -180,15 +246,15 @@ class Config:
 
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     scheme: SchemeConfig = field(default_factory=SchemeConfig)
     attack: AttackConfig = field(default_factory=AttackConfig)
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
-    train_rate: float | None = None
-    test_rate: float | None = None
+    train_rate: Any = None
+    test_rate: Any = None
     seed: int = MISSING
     samples: int = MISSING
     count: str = MISSING
-    training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     batch_size: int = MISSING
     device: str = MISSING
@@ -203,17 +269,19 @@ class Config:
         """Raises ConfigError for the first value that is out of its range."""
         for key, value in dataclasses.asdict(self).items():
             check_finite(key, value)
-        for part in (self.model, self.scheme, self.attack, self.criterion, self.training, self.evaluation):
+        for part in (self.model, self.training, self.scheme, self.attack, self.criterion, self.evaluation):
             part.check()
-        check_rate("train_rate", self.train_rate)
-        check_rate("test_rate", self.test_rate)
+        for key in ("train_rate", "test_rate"):
+            if getattr(self, key) is not None:
+                setattr(self, key, number(key, getattr(self, key)))
         check_at_least("samples", self.samples, 1)
         check_choice("count", self.count, ("images", "successes"))
         if self.criterion.targets == "all" and self.count != "images":
             raise ConfigError(f"count: expected images where criterion.targets is all, got {self.count}")
         check_at_least("batch_size", self.batch_size, 1)
         check_at_least("threads", self.threads, 1)
-        check_choice("device", self.device, ("auto", "cpu", "cuda"))
+        if not re.fullmatch(r"cuda:\d+", self.device):
+            check_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
         parts = Path(self.name).parts
         if not parts or Path(self.name).is_absolute() or ".." in parts:
             raise ConfigError(f"name: expected a folder's name inside output_dir, got {self.name!r}")
@@ -223,10 +291,19 @@ class Config:
 
 def register() -> None:
     """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
-    schema = OmegaConf.structured(Config)
+    from hydra.core.config_store import ConfigStore
+
+    schema = OmegaConf.structured(_Composed)
     _open(schema)
     ConfigStore.instance().store(name="schema", node=schema)
     OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
+
+
+@dataclass
+class _Composed(Config):
+    """While it is composed: a way of training's own options stand beside the others."""
+
+    training: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
 
 
 def _open(node: DictConfig) -> None:
@@ -250,7 +327,12 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
         OmegaConfBaseException: for an unknown key, or a value of the wrong type.
         ConfigError: for a value that is out of its range, or that has to be given and isn't.
     """
-    merged = OmegaConf.merge(OmegaConf.structured(Config), values)
+    given = dict(OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values)
+    training = dict(given.get("training") or {})
+    own = {f.name for f in dataclasses.fields(TrainingConfig)} - {"options"}
+    options = {key: training.pop(key) for key in list(training) if key not in own}
+    given["training"] = {**training, "options": options}
+    merged = OmegaConf.merge(OmegaConf.structured(Config), given)
     for key in sorted(OmegaConf.missing_keys(merged)):
         empty = "; sites: {} is a scheme without any" if key == "scheme.sites" else ""
         raise ConfigError(f"{key}: has to be given, and isn't{empty}")
@@ -268,7 +350,9 @@ NO_RESULT = ("device", "data_dir", "output_dir", "name", "transfer", "trusted_mo
 
 def decides(config: Config) -> dict[str, Any]:
     """The settings that decide a result, as JSON-able values."""
-    return {key: value for key, value in dataclasses.asdict(config).items() if key not in NO_RESULT}
+    found = {key: value for key, value in dataclasses.asdict(config).items() if key not in NO_RESULT}
+    found["training"] |= found["training"].pop("options")
+    return found
 
 
 @dataclass(frozen=True)
@@ -344,9 +428,37 @@ def check_finite(key: str, value: Any) -> None:
 
 
 def check_rate(key: str, rate: float | None) -> None:
-    """Raises ConfigError unless ``rate`` is None or in [0, 1)."""
+    """Raises ConfigError unless ``rate`` is None or dropout's, in [0, 1)."""
     if rate is not None and not 0 <= rate < 1:
         raise ConfigError(f"{key}: expected a rate in [0, 1), got {rate}")
+
+
+def number(key: str, value: Any) -> float:
+    """A number, or a fraction such as ``8/255``.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if value is None:
+        raise ConfigError(f"{key}: expected a value, got null")
+    try:
+        found = _fraction(value)
+        return float(found)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise ConfigError(
+            f"{key}: Value {str(value)!r} of type {type(value).__name__!r} could not be converted to Float; "
+            "expected a number, or a fraction such as 8/255"
+        ) from None
+
+
+def _fraction(value: Any) -> Any:
+    """What a fraction comes to; of anything else, itself."""
+    if not isinstance(value, str) or not re.fullmatch(r"\s*[\d.]+\s*/\s*[\d.]+\s*", value):
+        return value
+    over, under = value.split("/")
+    return float(over) / float(under)
 
 
 def check_at_least(key: str, value: int, least: int) -> None:
@@ -361,128 +473,3 @@ def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
         close = difflib.get_close_matches(value, choices, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"{key}: expected one of {', '.join(choices)}, got {value}{hint}")
-
-
-def check_sites(key: str, sites: Iterable[str], known: Sequence[str], model: str) -> None:
-    """Raises ConfigError for a site that the model doesn't have."""
-    for site in sites:
-        if site not in known:
-            allowed = ", ".join(known) or "none, the class lists no sites"
-            raise ConfigError(f"{key}.{site}: {model} has no such site; allowed: {allowed}")
-
-
-ROOMS = {
-    "dataset": ("bench.datasets",),
-    "model": ("bench.models",),
-    "scheme.operation": ("bench.schemes", "bench.defences"),
-    "scheme.training": ("bench.training", "bench.defences"),
-    "attack": ("bench.attacks",),
-}
-"""Where this project's own are, by the key that names them."""
-
-
-def find(key: str, target: str, trusted: Sequence[str]) -> Any:
-    """The class or function that a ``_target_`` names.
-
-    An attack is a subclass of Foolbox's ``Attack``, or is defined in a trusted package. Anything else is
-    defined in the trusted package that names it: what a module has merely imported is not its own, and
-    Foolbox is trusted for attacks alone. This project's own come from the room of their kind.
-
-    Args:
-        key: The settings' section, one of ``ROOMS``.
-        target: A dotted name.
-        trusted: Top-level packages that may be named.
-
-    Raises:
-        ConfigError: if it may not be named, or can't be imported.
-    """
-    module, _, name = target.rpartition(".")
-    package = module.partition(".")[0]
-    if package not in trusted:
-        raise ConfigError(
-            f"{key}._target_: {target} is outside trusted_modules ({', '.join(trusted)}); "
-            f"add yours: trusted_modules=[{','.join(trusted)},...]"
-        )
-    try:
-        found = getattr(importlib.import_module(module), name)
-    # a module of the user's can raise anything at all, a SyntaxError to begin with
-    except Exception as error:
-        raise ConfigError(
-            f"{key}._target_: can't import {target} ({type(error).__name__}: {' '.join(str(error).split())})"
-        ) from None
-    refused = _refused(key, found, package, trusted)
-    if refused:
-        raise ConfigError(f"{key}._target_: {target} {refused}")
-    return found
-
-
-def _refused(key: str, found: Any, package: str, trusted: Sequence[str]) -> str:
-    """Why something may not be named by a key; empty where it may."""
-    if not callable(found):
-        return "is not a class or a function"
-    if key == "attack" and isinstance(found, type):
-        # not above: settings are checked without attacks too
-        from foolbox.attacks.base import Attack
-
-        if issubclass(found, Attack):
-            return ""
-    if package == "foolbox":
-        return "is not one of Foolbox's attacks, for which alone foolbox is trusted"
-    home = getattr(found, "__module__", None) or ""
-    if package == "bench":
-        rooms = ROOMS[key]
-        if not any(home == room or home.startswith(f"{room}.") for room in rooms):
-            return f"is not defined in {' or '.join(rooms)}"
-        return ""
-    of = home.partition(".")[0]
-    if of != package and not (key == "attack" and of in trusted and of not in ("bench", "foolbox")):
-        return f"is defined in {home or 'no module'}, outside the package that names it ({package})"
-    return ""
-
-
-def make(key: str, target: str, options: Mapping[str, Any], trusted: Sequence[str]) -> Any:
-    """The instance that ``_target_`` and ``options`` describe.
-
-    Raises:
-        ConfigError: as ``find`` does, or for an option that the class doesn't take or refuses.
-    """
-    found = find(key, target, trusted)
-    check_options(key, found, options)
-    try:
-        made = found(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}.options: {' '.join(str(error).split())}") from None
-    except Exception as error:
-        words = " ".join(str(error).split())
-        raise ConfigError(f"{key}: {target} can't be made ({type(error).__name__}: {words})") from None
-    if not callable(made):
-        raise ConfigError(f"{key}._target_: {target} gives {type(made).__name__}, which can't be called")
-    return made
-
-
-def files(found: Any, options: Mapping[str, Any]) -> Any:
-    """What options say, and defaults that name a file, with the content of every file that they name."""
-    try:
-        parameters = list(inspect.signature(found).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    found_in = {p.name: fingerprint.contents(p.default) for p in parameters if p.name not in options}
-    return {**fingerprint.with_contents(options), **{name: read for name, read in found_in.items() if read}}
-
-
-def check_options(key: str, function: Any, options: Mapping[str, Any], given: Sequence[str] = ()) -> None:
-    """Raises ConfigError for an option that ``function`` doesn't take, or that it is ``given`` anyway."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        # some that are written in C don't say what they take
-        return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    allowed = [p.name for p in parameters if p.name not in given]
-    for name in options:
-        if name not in allowed:
-            raise ConfigError(
-                f"{key}.options.{name}: {function.__name__} takes no such option; "
-                f"allowed: {', '.join(allowed) or 'none'}"
-            )

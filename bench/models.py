@@ -1,39 +1,12 @@
-"""The papers' networks, each with named sites at which a scheme may act.
+"""The papers' networks, as plain modules whose parts have names.
 
-Here belong architectures and where their sites are. What happens at a site is a scheme's business,
-fitting the weights is training's.
+Here belong architectures. Where their sites are is said in ``conf/model``; what happens at a site is a
+scheme's business, fitting the weights is training's.
 """
 
-from collections.abc import Callable
+from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
-
-Operation = Callable[[Tensor, float, torch.Generator], Tensor]
-"""What a scheme does at a site: called with activations (batch, ...), the rate and a generator."""
-
-
-class Site(nn.Module):
-    """A named place in a network where a scheme may act; without a scheme it does nothing.
-
-    It holds its own switch, rate and generator, and never looks at ``self.training``: many attacks
-    call ``eval()`` first, which would silently switch off a defence made of ``nn.Dropout``.
-
-    Args:
-        name: The name by which schemes reach it; several sites may share one.
-    """
-
-    def __init__(self, name: str):
-        super().__init__()
-        self.name = name
-        self.operation: Operation | None = None
-        self.rate = 0.0
-        self.generator: torch.Generator | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.operation is None or self.generator is None:
-            return x
-        return self.operation(x, self.rate, self.generator)
 
 
 class TwoConv(nn.Module):
@@ -41,7 +14,8 @@ class TwoConv(nn.Module):
 
     5x5x32 and 5x5x64 convolutions, each with ReLU and 2x2 max-pooling, 1024 fully connected units
     with ReLU, one output a class. Convolutions keep the size (28x28 ends in 7x7x64, as the paper
-    says). Sites: ``input``, ``feature`` (after each convolution block), ``fc`` (after the 1024 ReLU).
+    says). Parts: ``conv1``, ``relu1``, ``pool1``, ``conv2``, ``relu2``, ``pool2``, ``flatten``, ``fc1``,
+    ``relu3``, ``fc2``.
 
     Args:
         shape: (channels, height, width) of an image; height and width at least 4.
@@ -51,20 +25,24 @@ class TwoConv(nn.Module):
         ValueError: for an image so small that nothing of it is left.
     """
 
-    sites = ("input", "feature", "fc")
-
     def __init__(self, shape: tuple[int, int, int], classes: int):
         super().__init__()
         channels, height, width = shape
         if min(height, width) < 4:
             raise ValueError(f"images of {height}x{width} are too small; expected at least 4x4")
         self.layers = nn.Sequential(
-            Site("input"),
-            *(nn.Conv2d(channels, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), Site("feature")),
-            *(nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), Site("feature")),
-            nn.Flatten(),
-            *(nn.Linear(64 * (height // 4) * (width // 4), 1024), nn.ReLU(), Site("fc")),
-            nn.Linear(1024, classes),
+            OrderedDict(
+                conv1=nn.Conv2d(channels, 32, 5, padding=2),
+                relu1=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(32, 64, 5, padding=2),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+                flatten=nn.Flatten(),
+                fc1=nn.Linear(64 * (height // 4) * (width // 4), 1024),
+                relu3=nn.ReLU(),
+                fc2=nn.Linear(1024, classes),
+            )
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,8 +55,8 @@ class FourConv(nn.Module):
 
     Two blocks of two 3x3 convolutions with ReLU and 2x2 max-pooling, the second block twice as wide,
     then two hidden layers with ReLU and one output a class. Convolutions are unpadded as Carlini and
-    Wagner's (28x28 ends in 4x4, 32x32 in 5x5). Sites: ``input``, ``conv`` (after each convolution's
-    ReLU), ``fc1``, ``fc2`` (after the ReLU of each hidden layer).
+    Wagner's (28x28 ends in 4x4, 32x32 in 5x5). Parts: ``conv1`` and ``relu1`` to ``conv4`` and ``relu4``,
+    ``pool1``, ``pool2``, ``flatten``, ``fc1``, ``relu5``, ``fc2``, ``relu6``, ``fc3``.
 
     Args:
         shape: (channels, height, width) of an image.
@@ -92,8 +70,6 @@ class FourConv(nn.Module):
         ValueError: for an image so small that nothing of it is left.
     """
 
-    sites = ("input", "conv", "fc1", "fc2")
-
     def __init__(
         self, shape: tuple[int, int, int], classes: int, width: int = 32, units: int = 200, padding: int = 0
     ):
@@ -103,22 +79,25 @@ class FourConv(nn.Module):
         height, left = (((side - lost) // 2 - lost) // 2 for side in sides)
         if min(height, left) < 1:
             raise ValueError(f"images of {sides[0]}x{sides[1]} are too small for padding {padding}; use 1")
-
-        def convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-            return nn.Conv2d(inputs, outputs, 3, padding=padding), nn.ReLU(), Site("conv")
-
         self.layers = nn.Sequential(
-            Site("input"),
-            *convolution(channels, width),
-            *convolution(width, width),
-            nn.MaxPool2d(2),
-            *convolution(width, 2 * width),
-            *convolution(2 * width, 2 * width),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            *(nn.Linear(2 * width * height * left, units), nn.ReLU(), Site("fc1")),
-            *(nn.Linear(units, units), nn.ReLU(), Site("fc2")),
-            nn.Linear(units, classes),
+            OrderedDict(
+                conv1=nn.Conv2d(channels, width, 3, padding=padding),
+                relu1=nn.ReLU(),
+                conv2=nn.Conv2d(width, width, 3, padding=padding),
+                relu2=nn.ReLU(),
+                pool1=nn.MaxPool2d(2),
+                conv3=nn.Conv2d(width, 2 * width, 3, padding=padding),
+                relu3=nn.ReLU(),
+                conv4=nn.Conv2d(2 * width, 2 * width, 3, padding=padding),
+                relu4=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+                flatten=nn.Flatten(),
+                fc1=nn.Linear(2 * width * height * left, units),
+                relu5=nn.ReLU(),
+                fc2=nn.Linear(units, units),
+                relu6=nn.ReLU(),
+                fc3=nn.Linear(units, classes),
+            )
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What counts as adversarial, and how far a model's output is from it.
 
-Here belong criteria that Foolbox lacks and what every attack asks of a criterion: the criterion of
-some of its rows, and a margin to minimise. Attacks and anything about data or configuration do not.
+Here belong criteria that Foolbox lacks, which criterion and which targets are meant by a name, and what
+every attack asks of a criterion: the criterion of some of its rows, and a margin to minimise. Attacks and anything about data or configuration do not.
 """
 
 from typing import Any, TypeVar
@@ -185,3 +185,32 @@ def check_outputs(outputs: ep.Tensor) -> None:
         raise ValueError(f"expected outputs of shape (batch, classes), got {tuple(outputs.shape)}")
     if outputs.shape[-1] < 2:
         raise ValueError(f"expected at least two classes, got outputs of shape {tuple(outputs.shape)}")
+
+
+def criterion(kind: str, labels: Any, targets: Any, k: int | None) -> Criterion:
+    """The Foolbox criterion of a kind, for a batch of images.
+
+    Args:
+        kind: ``untargeted``, ``targeted`` or ``topk``.
+        labels: True classes, shape (batch,).
+        targets: Target classes, shape (batch,); for ``targeted``.
+        k: For ``topk``.
+    """
+    if kind == "untargeted":
+        return Misclassification(labels)
+    if kind == "targeted":
+        return TargetedMisclassification(targets)
+    if kind == "topk" and k is not None:
+        return TopKMisclassification(labels, k)
+    raise ValueError(f"unknown criterion {kind}")
+
+
+def random_targets(labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
+    """For each image a wrong class, each of them equally likely: shape and type of ``labels``."""
+    offsets = np.random.default_rng(seed).integers(1, classes, size=len(labels))
+    return (labels + offsets) % classes
+
+
+def all_targets(labels: np.ndarray, classes: int) -> np.ndarray:
+    """For each label every wrong class, in order: shape (images * (classes - 1),)."""
+    return np.array([c for label in labels for c in range(classes) if c != label], dtype=np.int64)

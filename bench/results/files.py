@@ -1,7 +1,7 @@
-"""The store: whatever was computed, content-addressed, written whole or not at all, checked when it is read.
+"""Files that are written whole or not at all, and checked when they are read.
 
-Here belongs how results are kept and found again, and what is said of a file that can't be read. What a
-record says is decided in ``cell``; tables of many records are made in ``aggregate``.
+Here belongs how anything is kept in a file, and what is said of one that can't be read. What is kept, and
+under which key, is the store's business.
 
 Every file carries its format and a hash of all that it holds, its own kind and key included, so that a
 changed number, a flipped bit, or another file under this name is noticed. Records, looks and manifests
@@ -9,18 +9,14 @@ are JSON documents; samples, gradients and checkpoints are safetensors.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
@@ -30,18 +26,8 @@ from bench import fingerprint
 
 log = logging.getLogger("bench")
 
-OK, NOT_APPLICABLE, FAILED, MISSING = "ok", "not_applicable", "failed", "missing"
-"""What can have become of a cell."""
-
 FORMAT = 2
 """Of every file that is kept. Before format 2 files carried neither format nor hash."""
-
-FORGOTTEN_SECONDS = 24 * 3600
-"""A temporary file of this age is nobody's any more."""
-
-
-_unwritable: set[Path] = set()
-"""Folders of which it was said in this process."""
 
 
 class Unreadable(Exception):
@@ -58,153 +44,6 @@ class Unreadable(Exception):
         self.path = path
         self.why = why
         self.earlier = earlier
-
-
-class Store:
-    """A folder of records, adversarial samples, checkpoints, and looks at them.
-
-    Args:
-        folder: Where it lies; it is made when something is written.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where trained networks are kept."""
-        return self.folder / "checkpoints"
-
-    def record_path(self, key: str) -> Path:
-        """Where the record of a key is, or would be."""
-        return self.folder / "records" / f"{key}.json"
-
-    def samples_path(self, key: str) -> Path:
-        """Where the adversarial samples of a key are, or would be."""
-        return self.folder / "samples" / f"{key}.safetensors"
-
-    def lock(self, key: str) -> AbstractContextManager[None]:
-        """A lock between processes that want the same cell."""
-        return locked(self.folder / "locks" / f"{key}.lock")
-
-    def read(self, key: str) -> dict[str, Any] | None:
-        """The record of a key, or None where there is none.
-
-        Raises:
-            Unreadable: for a record that is damaged, another's, or of another version.
-        """
-        return read_document(self.record_path(key), "record", key)
-
-    def done(self, key: str) -> dict[str, Any] | None:
-        """The record of a key if its cell was finished, and its samples have the size that it names.
-
-        Raises:
-            Unreadable: for a damaged record, or samples of another size.
-        """
-        record = self.read(key)
-        if record is None or record["status"] != OK:
-            return None
-        path, size = self.samples_path(key), record["samples"]["bytes"]
-        try:
-            found = path.stat().st_size if path.is_file() else None
-        except OSError:
-            found = None
-        if found is None and not os.path.lexists(path):
-            return None
-        if found != size:
-            raise Unreadable(path, f"damaged ({found} bytes, its record says {size})")
-        return record
-
-    def write(self, key: str, record: Mapping[str, Any], samples: Mapping[str, np.ndarray] | None) -> None:
-        """Keeps a record and the samples it speaks of, the samples first, whose size and hash it names.
-
-        Raises:
-            OSError: if they can't be written.
-        """
-        if samples is not None:
-            path = self.samples_path(key)
-            tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in samples.items()}
-            content = write_tensors(path, "samples", key, tensors)
-            kept = {"file": f"samples/{path.name}", "bytes": path.stat().st_size, "content": content}
-            record = {**record, "samples": {**record.get("samples", {}), **kept}}
-        write_document(self.record_path(key), "record", key, record)
-
-    def samples(self, key: str) -> dict[str, np.ndarray]:
-        """The arrays kept with a record.
-
-        Raises:
-            Unreadable: where there are none, or they are damaged, or not those that the record names.
-        """
-        path = self.samples_path(key)
-        record = self.read(key)
-        tensors, _, content = read_tensors(path, "samples", key)
-        if record is not None and record.get("samples", {}).get("content") != content:
-            raise Unreadable(path, f"not the samples that record {key} names")
-        return {name: tensor.numpy() for name, tensor in tensors.items()}
-
-    def remember(
-        self, kind: str, decides: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        """What was made before of the same things, or is made now and kept.
-
-        What is kept and can't be read is said, set aside and made again. What can't be kept is said,
-        and given all the same.
-
-        Args:
-            kind: The folder's name.
-            decides: Everything that decides what is made, as JSON-able values.
-            make: Gives JSON-able values by name, or arrays by name, which are kept as such.
-        """
-        key = fingerprint.digest({"format": FORMAT, "kind": kind, **decides})[:16]
-        for path in (self.folder / kind / f"{key}.json", self.folder / kind / f"{key}.safetensors"):
-            if not os.path.lexists(path):
-                continue
-            try:
-                if path.suffix == ".json":
-                    found = read_document(path, kind, key)
-                    if found is not None:
-                        return dict(found["value"])
-                else:
-                    return {n: t.numpy() for n, t in read_tensors(path, kind, key)[0].items()}
-            except Unreadable as error:
-                set_aside(error)
-        made = dict(make())
-        try:
-            if made and all(isinstance(value, np.ndarray) for value in made.values()):
-                tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in made.items()}
-                write_tensors(self.folder / kind / f"{key}.safetensors", kind, key, tensors)
-            else:
-                write_document(self.folder / kind / f"{key}.json", kind, key, {"value": made})
-        except OSError as error:
-            if self.folder / kind not in _unwritable:
-                _unwritable.add(self.folder / kind)
-                log.warning("%s: can't be written (%s)", self.folder / kind, error.strerror or error)
-        return made
-
-    def earlier(self) -> int:
-        """How many records of an earlier format there are, once: a store that was looked through is marked.
-
-        Raises:
-            OSError: if the store can't be written to.
-        """
-        mark = self.folder / "format.json"
-        if mark.exists():
-            return 0
-        found = 0
-        for path in (self.folder / "records").glob("*.json"):
-            try:
-                read_document(path, "record", path.stem)
-            except Unreadable as error:
-                found += error.earlier
-        write_text(mark, json.dumps({"format": FORMAT}) + "\n")
-        return found
-
-    def tidy(self) -> None:
-        """Removes temporary files that a process which was killed has left long ago."""
-        for path in self.folder.glob("*/.*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
-                    path.unlink()
 
 
 @contextlib.contextmanager
@@ -249,15 +88,20 @@ def set_aside(error: Unreadable) -> None:
     log.warning("%s; set aside as %s, computed again", error, aside.name)
 
 
-def write_document(path: Path, kind: str, key: str, content: Mapping[str, Any]) -> None:
+def write_document(
+    path: Path, kind: str, key: str, content: Mapping[str, Any], indent: int | None = 1
+) -> None:
     """Writes JSON-able values with their format, kind, key and hash.
+
+    Args:
+        indent: For people who read it; None: as short as can be.
 
     Raises:
         OSError: if it can't be written.
     """
     about = {"format": FORMAT, "kind": kind, "key": key}
     whole = {**about, **content, **about}
-    write_text(path, json.dumps({**whole, "sha256": fingerprint.digest(whole)}, indent=1) + "\n")
+    write_text(path, json.dumps({**whole, "sha256": fingerprint.digest(whole)}, indent=indent) + "\n")
 
 
 def read_document(path: Path, kind: str, key: str | None = None) -> dict[str, Any] | None:
@@ -314,7 +158,7 @@ def write_tensors(
     # tensors that share their memory, as those of a module that is registered twice, are each kept whole
     whole = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     held = {"format": FORMAT, "kind": kind, "key": key, "about": dict(about or {})}
-    content = fingerprint.digest({**held, "tensors": hash_tensors(whole)})
+    content = fingerprint.digest({**held, "tensors": fingerprint.hash_tensors(whole)})
 
     def save(temporary: Path) -> None:
         try:
@@ -342,7 +186,7 @@ def read_tensors(path: Path, kind: str, key: str) -> tuple[dict[str, torch.Tenso
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         held = json.loads(metadata["bench"])
         content = held.pop("sha256")
-        matches = content == fingerprint.digest({**held, "tensors": hash_tensors(tensors)})
+        matches = content == fingerprint.digest({**held, "tensors": fingerprint.hash_tensors(tensors)})
     except OSError as error:
         raise Unreadable(path, f"damaged ({error.strerror or _short(error)})") from None
     except (
@@ -379,16 +223,6 @@ def about_tensors(path: Path) -> dict[str, Any]:
     except (Unreadable, OSError, SafetensorError, ValueError, KeyError, TypeError):
         return {}
     return about if isinstance(about, dict) else {}
-
-
-def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes, whatever their order."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _short(error: BaseException) -> str:
@@ -430,20 +264,3 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def git_revision() -> str | None:
-    """The commit that this code was checked out from, with ``-dirty`` if it was changed since; else None."""
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        tracked = subprocess.run(
-            ["git", "ls-files", "--error-unmatch", Path(__file__).name], cwd=here, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    # an installed copy may lie inside somebody else's checkout
-    return described.stdout.strip() if tracked.returncode == 0 else None

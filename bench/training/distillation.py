@@ -1,12 +1,11 @@
 """Defensive distillation, a way of training."""
 
-from collections.abc import Callable
 from math import inf
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.training import Loss
+from bench.training.fit import Fitting, Loss
 
 
 class Distillation:
@@ -30,7 +29,7 @@ class Distillation:
             raise ValueError(f"expected a temperature over 0, got {temperature}")
         self.temperature = temperature
 
-    def __call__(self, train: Callable[[Loss], nn.Module]) -> nn.Module:
+    def __call__(self, train: Fitting) -> nn.Module:
         t = self.temperature
         teacher = train(lambda model, images, labels: functional.cross_entropy(model(images) / t, labels))
 

@@ -1,12 +1,10 @@
 """Adversarial training, a way of training."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.training import Loss
+from bench.training.fit import Fitting, Loss
 
 
 class AdversarialTraining:
@@ -34,7 +32,7 @@ class AdversarialTraining:
         self.epsilon = epsilon
         self.steps = steps
 
-    def __call__(self, train: Callable[[Loss], nn.Module]) -> nn.Module:
+    def __call__(self, train: Fitting) -> nn.Module:
         return train(self.loss)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

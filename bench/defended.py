@@ -1,0 +1,376 @@
+"""A network behind a scheme: the one object that everything which looks at images is passed through.
+
+Here belongs how operations act at a network's sites, and what a pass through it gives. Which operations
+there are is in ``schemes``, how weights come about in ``training``, what is measured in ``measure``.
+
+A site is a name for paths of submodules, whose outputs an operation replaces; the path ``""`` is the image
+itself, in [0, 1], before preprocessing. No network has to be written for it: sites are forward hooks.
+"""
+
+import contextvars
+import difflib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import fingerprint
+from bench.schemes import Dropout, Operation, strength_of
+
+Scheme = Mapping[str, tuple[Operation, float]]
+"""What acts where: for each site's name its operation and how strongly."""
+
+IMAGE = ""
+"""The path of the network's input."""
+
+_now: contextvars.ContextVar[int | None] = contextvars.ContextVar("whose pass this is", default=None)
+_numbers = itertools.count(1)
+
+
+class SiteError(ValueError):
+    """A site, or an output, that a network hasn't got: one line, which begins with the site's name."""
+
+
+class NotFinite(RuntimeError):
+    """Outputs of a network that are NaN or infinite: it says nothing of these images."""
+
+
+def check_finite(outputs: Tensor) -> None:
+    """Raises NotFinite, saying for which images, unless all logits, shape (images, classes), are numbers."""
+    bad = torch.nonzero(~outputs.isfinite().all(-1)).flatten()
+    if len(bad):
+        raise NotFinite(
+            f"logits that are not finite numbers, for {len(bad)} of {len(outputs)} images in one pass, "
+            f"first for image {int(bad[0])}: {[round(v, 3) for v in outputs[bad[0]].tolist()]}"
+        )
+
+
+class Preprocessing:
+    """What happens to an image before the network sees it: ``(image - mean) / std``, by channel.
+
+    Args:
+        mean, std: A number, or one for each channel, in units of the bounds [0, 1]; ``std`` over 0.
+
+    Raises:
+        ValueError: for a ``std`` that isn't over 0, or as many numbers as no image has channels.
+    """
+
+    def __init__(self, mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = 1.0):
+        self.mean, self.std = (torch.as_tensor(v, dtype=torch.float32).reshape(-1, 1, 1) for v in (mean, std))
+        if not (self.std > 0).all():
+            raise ValueError(f"expected a std over 0, got {std}")
+        if {len(self.mean), len(self.std)} - {1} and len({len(self.mean), len(self.std)} - {1}) > 1:
+            raise ValueError(f"expected as many values of std as of mean, got {len(self.std)}, {len(self.mean)}")
+
+    @property
+    def channels(self) -> int:
+        """How many channels it speaks of; 1: any."""
+        return max(len(self.mean), len(self.std))
+
+    @property
+    def identity(self) -> list[list[float]]:
+        """Its numbers."""
+        return [self.mean.flatten().tolist(), self.std.flatten().tolist()]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images of shape (batch, channels, height, width)."""
+        mean, std = (v.to(images.device, images.dtype) for v in (self.mean, self.std))
+        return (images - mean) / std
+
+
+class Defended:
+    """A network, its sites, and what acts there.
+
+    Args:
+        network: Gives logits, shape (batch, classes), for images in [0, 1], shape (batch, channels, height,
+            width). ``DataParallel`` is taken by its module.
+        sites: For each site's name one path of a submodule, or several; ``""`` is the image.
+        scheme: For each site's name its strength, of dropout, or ``(operation, strength)``; a strength at
+            which its operation does nothing is as if it weren't named.
+        preprocessing: What happens to an image before the network sees it; None: nothing.
+        outputs: Where the logits are if the network gives more: an index or a key, or ``{"from": path}``, a
+            submodule's output. None: what it gives, or that by name of ``logits``.
+        known: What decides its outputs, where it is known: ``network``, and ``operations`` by site. None:
+            told by the objects themselves.
+
+    Raises:
+        SiteError: for a site without paths, a path that isn't there, or a scheme's site that isn't named.
+        ValueError: for a strength that is out of its operation's range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sites: Mapping[str, str | Sequence[str]] | None = None,
+        scheme: Mapping[str, float | tuple[Operation, float]] | None = None,
+        *,
+        preprocessing: Preprocessing | None = None,
+        outputs: Any = None,
+        known: Mapping[str, Any] | None = None,
+    ):
+        self.network = unwrapped(network)
+        self.sites = normalised(sites or {})
+        self.preprocessing = preprocessing
+        self.outputs = outputs
+        self.known = known
+        self.scheme: dict[str, tuple[Operation, float]] = {}
+        for site, given in (scheme or {}).items():
+            operation, rate = given if isinstance(given, tuple) else (Dropout(), given)
+            strength = strength_of(operation)
+            strength.check(site, rate)
+            if site not in self.sites:
+                raise SiteError(f"{site}: the network has no such site; {_among(site, self.sites)}")
+            if strength.acts(rate):
+                self.scheme[site] = (operation, rate)
+        modules = dict(self.network.named_modules())
+        named = [(site, path) for site, paths in self.sites.items() for path in paths if path != IMAGE]
+        if isinstance(outputs, Mapping):
+            named.append(("outputs", outputs.get("from", "")))
+        for site, path in named:
+            if path not in modules or not path:
+                raise SiteError(f"{site}: no submodule {path!r}; {_among(path, [m for m in modules if m])}")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        return next((t.device for t in tensors), torch.device("cpu"))
+
+    @property
+    def random(self) -> bool:
+        """Whether two passes over the same image must differ.
+
+        An operation that draws nothing says so with an attribute ``random = False``.
+        """
+        return any(getattr(operation, "random", True) for operation, _ in self.scheme.values())
+
+    @property
+    def twin(self) -> "Defended":
+        """The same network with nothing acting."""
+        return self.behind({})
+
+    def behind(self, scheme: Scheme) -> "Defended":
+        """The same network behind another scheme."""
+        return Defended(
+            self.network,
+            self.sites,
+            scheme,
+            preprocessing=self.preprocessing,
+            outputs=self.outputs,
+            known=self.known,
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its outputs, but for seeds, as JSON-able values.
+
+        Raises:
+            fingerprint.Unidentified: for a network or an operation that nothing can be told of.
+        """
+        if self.known is None:
+            network = fingerprint.network(self.network)
+            operations = {s: fingerprint.thing(operation) for s, (operation, _) in self.scheme.items()}
+        else:
+            network, operations = self.known["network"], self.known["operations"]
+        rates = {site: rate for site, (_, rate) in self.scheme.items()}
+        return identity(network, self.sites, operations, rates, self.preprocessing, self.outputs)
+
+    @contextmanager
+    def model(self, seed: int) -> Iterator[nn.Module]:
+        """The network as an attacker and a measurement see it: a module that draws anew in each pass.
+
+        Inside the block the network is in evaluation mode and frozen; after it, as it was. Several of one
+        network may be open at once: in a pass through one of them, only what it has acts.
+
+        Args:
+            seed: Of everything that its operations draw.
+        """
+        parts = [(module, module.training) for module in self.network.modules()]
+        frozen = [(parameter, parameter.requires_grad) for parameter in self.network.parameters()]
+        self.network.eval().requires_grad_(False)
+        try:
+            with self.acting(torch.Generator(self.device).manual_seed(seed)) as model:
+                yield model.eval()
+        finally:
+            for module, training in parts:
+                module.training = training
+            for parameter, required in frozen:
+                parameter.requires_grad_(required)
+
+    @contextmanager
+    def acting(self, generator: torch.Generator) -> Iterator[nn.Module]:
+        """As ``model``, drawing from a generator of one's own, and in the mode that the network is in."""
+        model = Behind(self, generator)
+        handles = []
+        try:
+            for site in sorted(self.scheme):
+                for path in self.sites[site]:
+                    if path != IMAGE:
+                        part = self.network.get_submodule(path)
+                        handles.append(part.register_forward_hook(model.hook(site, path)))
+            yield model
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class Behind(nn.Module):
+    """A network in whose passes a scheme acts, and in no other's.
+
+    Args:
+        defended: The network, and what acts at its image; at its submodules only while ``acting`` lasts.
+        generator: Where everything is drawn from.
+    """
+
+    def __init__(self, defended: Defended, generator: torch.Generator):
+        super().__init__()
+        self.network = defended.network
+        # a number, since a copy of this module is to act as it does
+        self.number = next(_numbers)
+        self.generator = generator
+        self.scheme = defended.scheme
+        self.before = [site for site in sorted(self.scheme) if IMAGE in defended.sites[site]]
+        self.preprocessing = defended.preprocessing
+        self.outputs = defended.outputs
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, channels, height, width)."""
+        mine = _now.set(self.number)
+        try:
+            for site in self.before:
+                operation, rate = self.scheme[site]
+                x = operation(x, rate, self.generator)
+                if getattr(operation, "clip", False):
+                    x = x.clamp(0, 1)
+            if self.preprocessing is not None:
+                x = self.preprocessing(x)
+            return self._logits(x)
+        finally:
+            _now.reset(mine)
+
+    def _logits(self, x: Tensor) -> Any:
+        if isinstance(self.outputs, Mapping):
+            path, kept = self.outputs["from"], []
+            part = self.network.get_submodule(path)
+            handle = part.register_forward_hook(lambda module, inputs, output: kept.append(output))
+            try:
+                self.network(x)
+            finally:
+                handle.remove()
+            if not kept:
+                raise SiteError(f"outputs: submodule {path!r} is never reached in a pass")
+            return kept[-1]
+        given = self.network(x)
+        if self.outputs is not None:
+            try:
+                return given[self.outputs]
+            except (KeyError, IndexError, TypeError) as error:
+                raise SiteError(
+                    f"outputs: the network gives {type(given).__name__}, in which there is no "
+                    f"{self.outputs!r} ({type(error).__name__})"
+                ) from None
+        return given if isinstance(given, Tensor) else getattr(given, "logits", given)
+
+    def hook(self, site: str, path: str) -> Callable[..., Any]:
+        """What acts at a path when the pass is this one's."""
+        operation, rate = self.scheme[site]
+        number, generator = self.number, self.generator
+
+        def act(module: nn.Module, inputs: Any, output: Any) -> Any:
+            if _now.get() != number:
+                return output
+            if not isinstance(output, Tensor):
+                raise SiteError(
+                    f"{site}: submodule {path!r} gives {type(output).__name__}, expected a tensor; "
+                    "name one inside it"
+                )
+            return operation(output, rate, generator)
+
+        return act
+
+
+def normalised(sites: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Each site's paths as a tuple.
+
+    Raises:
+        SiteError: for a site without any.
+    """
+    found = {site: (paths,) if isinstance(paths, str) else tuple(paths) for site, paths in sites.items()}
+    for site, paths in found.items():
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise SiteError(f"{site}: expected a path of a submodule, or several, got {list(paths)}")
+    return found
+
+
+def identity(
+    network: Any,
+    sites: Mapping[str, Sequence[str]],
+    operations: Mapping[str, Any],
+    rates: Mapping[str, float],
+    preprocessing: Preprocessing | None,
+    outputs: Any,
+) -> dict[str, Any]:
+    """What decides the outputs of a network behind a scheme, whatever its sites are called.
+
+    Args:
+        network: What stands for the network and its weights.
+        sites: Each site's paths.
+        operations: What stands for the operation at each site.
+        rates: How strongly it acts, at the sites where it does.
+        preprocessing, outputs: As for ``Defended``.
+    """
+    return {
+        "network": network,
+        "acting": [[list(sites[site]), operations[site], rates[site]] for site in sorted(rates)],
+        "preprocessing": preprocessing and preprocessing.identity,
+        "outputs": outputs,
+    }
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The module that a ``DataParallel`` is of; others are themselves."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return unwrapped(network.module) if isinstance(network, wrappers) else network
+
+
+@torch.no_grad()
+def trace(network: nn.Module, images: Tensor) -> dict[str, list[Any]]:
+    """What each submodule gives in one pass: for each path, and each time that it is reached, a shape.
+
+    Of what isn't a tensor it is the type's name. A submodule that is not reached has an empty list.
+
+    Args:
+        network: In evaluation mode.
+        images: Shape (batch, channels, height, width), preprocessed.
+    """
+    found: dict[str, list[Any]] = {}
+    handles = []
+
+    def watch(path: str) -> Callable[..., None]:
+        def look(module: nn.Module, inputs: Any, output: Any) -> None:
+            shown = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            found[path].append(shown)
+
+        return look
+
+    try:
+        for path, part in network.named_modules(remove_duplicate=False):
+            if path:
+                found[path] = []
+                handles.append(part.register_forward_hook(watch(path)))
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _among(name: str, names: Any) -> str:
+    names = list(names)
+    close = difflib.get_close_matches(name, names, 3, 0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"allowed: {', '.join(names[:20]) or 'none'}{', ...' if len(names) > 20 else ''}"

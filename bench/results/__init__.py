@@ -1,0 +1,4 @@
+"""Results: how they are kept, and the tables that are made of them.
+
+Computing any of them does not belong here.
+"""

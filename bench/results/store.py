@@ -1,0 +1,259 @@
+"""The store: whatever was computed, under a hash of everything that decides it.
+
+Here belongs how results are kept and found again: ``Store.remember`` is the one place where anything is
+kept, as checkpoints, samples, or looks at either. What a record says is decided in ``cell``; tables of
+many records are made elsewhere.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import fingerprint
+from bench.results.files import (
+    FORMAT,
+    Unreadable,
+    locked,
+    log,
+    read_document,
+    read_tensors,
+    set_aside,
+    write_document,
+    write_tensors,
+    write_text,
+)
+
+OK, NOT_APPLICABLE, FAILED, MISSING = "ok", "not_applicable", "failed", "missing"
+"""What can have become of a cell."""
+
+FORGOTTEN_SECONDS = 24 * 3600
+"""A temporary file of this age is nobody's any more."""
+
+LOOKS = "looks"
+"""What is kept as JSON values; every other kind is of tensors."""
+
+_unwritable: set[Path] = set()
+"""Folders of which it was said in this process."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that is kept, or is to be.
+
+    Attributes:
+        values: By name: JSON-able ones of a look; else tensors, on the CPU.
+        about: JSON-able values about the tensors.
+        key: Its name.
+        path: Its file.
+        content: The hash of all that it holds.
+    """
+
+    values: Mapping[str, Any]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    path: Path = Path()
+    content: str = ""
+
+
+def key_of(kind: str, decides: Mapping[str, Any]) -> str:
+    """The name under which something is kept.
+
+    Args:
+        kind: Of what it is: ``checkpoints``, ``samples``, ``looks``, ...
+        decides: Everything that decides it, as JSON-able values.
+    """
+    return fingerprint.digest({"format": FORMAT, "kind": kind, **decides})[:16]
+
+
+class Store:
+    """A folder of records, and of the checkpoints, adversarial samples and looks that they are made of.
+
+    Args:
+        folder: Where it lies; it is made when something is written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where something of a kind is kept, or would be."""
+        suffix = "json" if kind in (LOOKS, "records") else "safetensors"
+        return self.folder / kind / f"{key}.{suffix}"
+
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """A lock between processes that want the same thing."""
+        return locked(self.folder / "locks" / f"{key}.lock")
+
+    def remember(self, kind: str, decides: Mapping[str, Any], make: Callable[[], Kept]) -> Kept:
+        """What was made before of the same things, or is made now and kept.
+
+        What is kept and can't be read is said, set aside and made again. What can't be kept is said,
+        and given all the same. Of two processes that want the same tensors, one waits for the other.
+
+        Args:
+            kind: The folder's name.
+            decides: Everything that decides what is made, as JSON-able values.
+            make: Gives values, and what is said about them.
+
+        Raises:
+            Unreadable: for what is in the way and can't be set aside.
+        """
+        key = key_of(kind, decides)
+        kept = self._found(kind, key)
+        if kept is not None:
+            return kept
+        with contextlib.nullcontext() if kind == LOOKS else self.lock(key):
+            # another process may have been faster
+            return self._found(kind, key) or self.keep(kind, key, make())
+
+    def keep(self, kind: str, key: str, made: Kept) -> Kept:
+        """Keeps what was made; what can't be kept is said, and given all the same."""
+        path = self.path(kind, key)
+        content = ""
+        try:
+            if kind == LOOKS:
+                write_document(path, kind, key, {"value": dict(made.values)}, indent=None)
+            else:
+                content = write_tensors(path, kind, key, made.values, made.about)
+        except OSError as error:
+            if path.parent not in _unwritable:
+                _unwritable.add(path.parent)
+                log.warning("%s: can't be written (%s)", path.parent, error.strerror or error)
+        return replace(made, key=key, path=path, content=content)
+
+    def kept(self, kind: str, key: str) -> Kept:
+        """What is kept under a key.
+
+        Raises:
+            Unreadable: where there is nothing, or it is damaged, another's, or of another version.
+        """
+        path = self.path(kind, key)
+        if kind == LOOKS:
+            found = read_document(path, kind, key)
+            if found is None:
+                raise Unreadable(path, "missing")
+            return Kept(found["value"], key=key, path=path)
+        values, about, content = read_tensors(path, kind, key)
+        return Kept(values, about, key, path, content)
+
+    def _found(self, kind: str, key: str) -> Kept | None:
+        if not os.path.lexists(self.path(kind, key)):
+            return None
+        try:
+            return self.kept(kind, key)
+        except Unreadable as error:
+            set_aside(error)
+            return None
+
+    def record_path(self, key: str) -> Path:
+        """Where the record of a key is, or would be."""
+        return self.path("records", key)
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """The record of a key, or None where there is none.
+
+        Raises:
+            Unreadable: for a record that is damaged, another's, or of another version.
+        """
+        return read_document(self.record_path(key), "record", key)
+
+    def write(self, key: str, record: Mapping[str, Any]) -> None:
+        """Keeps a record.
+
+        Raises:
+            OSError: if it can't be written.
+        """
+        write_document(self.record_path(key), "record", key, record)
+
+    def done(self, key: str) -> dict[str, Any] | None:
+        """The record of a key if its cell was finished, and its samples have the size that it names.
+
+        Raises:
+            Unreadable: for a damaged record, or samples of another size.
+        """
+        record = self.read(key)
+        if record is None or record["status"] != OK:
+            return None
+        path, size = self.samples_path(record), record["samples"]["bytes"]
+        try:
+            found = path.stat().st_size if path.is_file() else None
+        except OSError:
+            found = None
+        if found is None and not os.path.lexists(path):
+            return None
+        if found != size:
+            raise Unreadable(path, f"damaged ({found} bytes, its record says {size})")
+        return record
+
+    def samples_path(self, record: Mapping[str, Any]) -> Path:
+        """Where the adversarial samples of a record are, or would be."""
+        return self.path("samples", record["samples"].get("key", record["key"]))
+
+    def samples(self, record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The arrays that a record speaks of.
+
+        Raises:
+            Unreadable: where there are none, or they are damaged, or not those that the record names.
+        """
+        path = self.samples_path(record)
+        kept = self.kept("samples", path.stem)
+        if record["samples"]["content"] != kept.content:
+            raise Unreadable(path, f"not the samples that record {record['key']} names")
+        return {name: tensor.numpy() for name, tensor in kept.values.items()}
+
+    def earlier(self) -> int:
+        """How many records of an earlier format there are, once: a store that was looked through is marked.
+
+        Raises:
+            OSError: if the store can't be written to.
+        """
+        mark = self.folder / "format.json"
+        if mark.exists():
+            return 0
+        found = 0
+        for path in (self.folder / "records").glob("*.json"):
+            try:
+                read_document(path, "record", path.stem)
+            except Unreadable as error:
+                found += error.earlier
+        write_text(mark, json.dumps({"format": FORMAT}) + "\n")
+        return found
+
+    def tidy(self) -> None:
+        """Removes temporary files that a process which was killed has left long ago."""
+        for path in self.folder.glob("*/.*.tmp"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
+                    path.unlink()
+
+
+def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Arrays as they are kept."""
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def git_revision() -> str | None:
+    """The commit that this code was checked out from, with ``-dirty`` if it was changed since; else None."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        tracked = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", Path(__file__).name], cwd=here, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    # an installed copy may lie inside somebody else's checkout
+    return described.stdout.strip() if tracked.returncode == 0 else None
