@@ -91,11 +91,6 @@ class SchemeConfig:
     train_sites: list[str] | None = None
     training: WayConfig = field(default_factory=WayConfig)
 
-    def check(self) -> None:
-        """Raises ConfigError for a value that is out of its range."""
-        for site, rate in self.sites.items():
-            check_rate(f"scheme.sites.{site}", rate)
-
 
 @dataclass
 class AttackConfig:
@@ -203,10 +198,8 @@ class Config:
         """Raises ConfigError for the first value that is out of its range."""
         for key, value in dataclasses.asdict(self).items():
             check_finite(key, value)
-        for part in (self.model, self.scheme, self.attack, self.criterion, self.training, self.evaluation):
+        for part in (self.model, self.attack, self.criterion, self.training, self.evaluation):
             part.check()
-        check_rate("train_rate", self.train_rate)
-        check_rate("test_rate", self.test_rate)
         check_at_least("samples", self.samples, 1)
         check_choice("count", self.count, ("images", "successes"))
         if self.criterion.targets == "all" and self.count != "images":
@@ -374,7 +367,7 @@ def check_sites(key: str, sites: Iterable[str], known: Sequence[str], model: str
 ROOMS = {
     "dataset": ("bench.datasets",),
     "model": ("bench.models",),
-    "scheme.operation": ("bench.schemes", "bench.defences"),
+    "scheme.operation": ("bench.schemes",),
     "scheme.training": ("bench.training", "bench.defences"),
     "attack": ("bench.attacks",),
 }

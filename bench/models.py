@@ -9,9 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-Operation = Callable[[Tensor, float, torch.Generator], Tensor]
-"""What a scheme does at a site: called with activations (batch, ...), the rate and a generator."""
-
 
 class Site(nn.Module):
     """A named place in a network where a scheme may act; without a scheme it does nothing.
@@ -26,7 +23,7 @@ class Site(nn.Module):
     def __init__(self, name: str):
         super().__init__()
         self.name = name
-        self.operation: Operation | None = None
+        self.operation: Callable[[Tensor, float, torch.Generator], Tensor] | None = None
         self.rate = 0.0
         self.generator: torch.Generator | None = None
 
