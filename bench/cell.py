@@ -121,6 +121,7 @@ def prepare(config: Config) -> Cell:
     settings.check_sites("scheme.sites", config.scheme.sites, known, config.model.name)
     settings.check_sites("scheme.train_sites", config.scheme.train_sites or (), known, config.model.name)
     operation = _operation(config)
+    _check_rates(config, operation)
     for key, sites in (("train_rate", _train_sites(config)), ("test_rate", config.scheme.sites)):
         if getattr(config, key) is not None and not sites:
             raise NotApplicable(f"{key}: scheme {config.scheme.name} has no site to set a rate at; use null")
@@ -487,6 +488,22 @@ def _operation(config: Config) -> schemes.Operation:
         "scheme.operation", named._target_, named.options, config.trusted_modules
     )
     return made
+
+
+def _check_rates(config: Config, operation: schemes.Operation) -> None:
+    trained = operation if config.scheme.train_sites is None else schemes.Dropout()
+    given: list[tuple[str, schemes.Operation, float | None]] = [
+        ("train_rate", trained, config.train_rate),
+        ("test_rate", operation, config.test_rate),
+        *((f"scheme.sites.{site}", operation, rate) for site, rate in config.scheme.sites.items()),
+    ]
+    for key, acting, rate in given:
+        # 0 takes out whatever is there
+        if rate:
+            try:
+                schemes.strength_of(acting).check(key, rate)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
 
 
 def _train_sites(config: Config) -> Collection[str]:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from bench import fingerprint
-from bench.schemes import Dropout, Operation, strength_of
+from bench.schemes.dropout import Dropout
+from bench.schemes.strength import Operation, strength_of
 
 Scheme = Mapping[str, tuple[Operation, float]]
 """What acts where: for each site's name its operation and how strongly."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench import evaluation, records, schemes
 from bench.config import ConfigError
-from bench.models import Operation
+from bench.schemes import Operation
 
 Rates = Mapping[str, tuple[Operation, float]]
 

@@ -288,7 +288,7 @@ def test_what_may_be_named_is_found(weighted: Path) -> None:
     for key, target in (
         ("attack", "foolbox.attacks.DDNAttack"), ("attack", "bench.attacks.DeepFoolAttack"),
         ("scheme.operation", "weighted.Noise"), ("model", "weighted.Scaled"),
-        ("scheme.operation", "bench.defences.resize_pad.ResizeAndPad"),
+        ("scheme.operation", "bench.schemes.ResizeAndPad"),
         ("scheme.training", "bench.defences.distillation.Distillation"),
         ("dataset", "bench.datasets.digits"), ("model", "bench.models.TwoConv"),
     ):  # fmt: skip

@@ -129,7 +129,7 @@ def test_a_scheme_may_name_an_operation_of_its_own(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     text = "sites: {fc: 0.5}\noperation:\n  _target_: mynoise.Noise\n  options: {scale: 2.0}\n"
-    arguments = ("--config-dir", own_schemes("noise", text), "scheme=noise", "attack=pgd", *QUICK)
+    arguments = ("--config-dir", own_schemes("mine", text), "scheme=mine", "attack=pgd", *QUICK)
     refused = bench_run(*arguments)
     assert refused.status == 2
     assert "mynoise.Noise is outside trusted_modules (bench, foolbox)" in refused.err

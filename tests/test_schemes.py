@@ -74,21 +74,22 @@ def test_masks_come_from_the_given_generator_alone(model: TwoConv, images: torch
     assert not torch.equal(model(images), first)
 
 
-def test_dropout_keeps_the_expected_activation() -> None:
-    x = torch.full((100_000,), 2.0)
-    for rate in (0.1, 0.5, 0.9):
-        dropped = schemes.Dropout()(x, rate, generator())
-        kept = dropped[dropped != 0]
-        assert torch.allclose(kept, torch.tensor(2.0 / (1 - rate)))
-        # five standard errors of a proportion
-        assert abs(len(kept) / len(x) - (1 - rate)) < 5 * (rate * (1 - rate) / len(x)) ** 0.5
+def test_a_deterministic_operation_is_as_welcome(model: TwoConv, images: torch.Tensor) -> None:
+    class Round:
+        strength = ("levels", 2, 256, "[]", None, False)
+        random = False
 
+        def __call__(self, x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
+            return (x * (rate - 1)).round() / (rate - 1)
 
-def test_gradients_pass_through_the_same_mask() -> None:
-    x = torch.ones(1000, requires_grad=True)
-    dropped = schemes.Dropout()(x, 0.5, generator())
-    dropped.sum().backward()
-    assert torch.equal(x.grad, dropped.detach())
+    installed = {"input": (Round(), 4.0)}
+    expected = model((images * 3).round() / 3)
+    schemes.install(model, installed, generator())
+    assert torch.equal(model(images), expected)
+    assert torch.equal(model(images), expected)
+    assert not schemes.is_random(installed)
+    assert schemes.is_random({**installed, "fc": (schemes.Dropout(), 0.5)})
+    schemes.strength_of(Round).check("scheme.sites.input", 4)
 
 
 def test_unknown_site_is_refused(model: TwoConv) -> None:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.schemes.strength import Strength
+
 
 class ResizeAndPad:
     """Shrinks each image to a random size and puts it at a random place among zeros.
@@ -16,6 +18,8 @@ class ResizeAndPad:
     "Defensive Dropout" calls it migration through randomization (MTR). Source: Xie et al. (2018),
     "Mitigating Adversarial Effects Through Randomization", section 3.
     """
+
+    strength = Strength("share of the side", 0.0, 1.0, "[)")
 
     def __call__(self, x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         n, _, height, width = x.shape

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch.nn import functional
 
-from bench.defences.resize_pad import ResizeAndPad
+from bench.schemes import ResizeAndPad
 
 
 def generator(seed: int = 0) -> torch.Generator:

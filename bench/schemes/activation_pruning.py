@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from bench.schemes.strength import Strength
+
 
 class ActivationPruning:
     """Keeps the activations that are drawn, with replacement, in proportion to their magnitude (SAP).
@@ -14,23 +16,26 @@ class ActivationPruning:
     being drawn at all, so that each activation keeps its mean. The backward pass holds the draw and the
     q_j fixed.
 
-    The rate is the share that would be pruned if all activations were alike: ``r = -a ln(rate)``
-    draws. Were they alike, this would be dropout at that rate; since most magnitude is in few of them,
-    the share of magnitude that is lost is smaller. A rate of exp(-1) draws as often as there are
-    activations ("SAP-100").
+    The rate is draws per activation: ``r = a * rate``, rounded, at least one; at 1 there are as many
+    draws as activations ("SAP-100"). More draws keep more, and no number of them keeps all for certain.
+    Were all activations alike, exp(-rate) of them would be pruned; since most magnitude is in few of
+    them, the share of magnitude that is lost is smaller.
 
     Source: "Defensive Dropout", equations (7) and (8); Dhillon et al. (2018), Algorithm 1.
     """
 
+    strength = Strength("draws per activation", 0.0, math.inf, "()", off=None, grows=False)
+
     def __call__(self, x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-        h = x.detach().flatten(1).abs()
+        # counts need the precision that half floats lack
+        h = x.detach().flatten(1).abs().to(torch.promote_types(x.dtype, torch.float32))
         total = h.sum(1, keepdim=True)
         # a layer that is all zeros stays so, whatever is drawn
         p = torch.where(total > 0, h / total, 1 / h.shape[1])
-        draws = max(1, round(-h.shape[1] * math.log(rate)))
+        draws = max(1, round(h.shape[1] * rate))
         drawn = _drawn(p, draws, generator)
         q = -torch.expm1(draws * torch.log1p(-p))
-        return x * torch.where(drawn, 1 / q, 0).view(x.shape)
+        return x * torch.where(drawn, 1 / q, 0).view(x.shape).to(x.dtype)
 
 
 def _drawn(p: Tensor, draws: int, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.defences.activation_pruning import ActivationPruning
+from bench.schemes import ActivationPruning
 
 ROWS = 20_000
 
@@ -21,12 +21,8 @@ def layer(activations: int) -> torch.Tensor:
     return h
 
 
-def rate_of(draws: int, activations: int) -> float:
-    return math.exp(-draws / activations)
-
-
 def pruned(h: torch.Tensor, draws: int, rows: int = ROWS) -> torch.Tensor:
-    return ActivationPruning()(h.expand(rows, -1), rate_of(draws, len(h)), generator())
+    return ActivationPruning()(h.expand(rows, -1), draws / len(h), generator())
 
 
 # few draws are made one by one, many of them mostly at once
@@ -84,16 +80,16 @@ def test_one_draw_leaves_the_whole_magnitude_in_one_place() -> None:
 
 def test_a_layer_is_pruned_as_a_whole_and_each_image_by_itself() -> None:
     x = torch.rand(4, 3, 5, 5, generator=generator()) + 0.1
-    found = ActivationPruning()(x, rate_of(1, 75), generator())
+    found = ActivationPruning()(x, 1 / 75, generator())
     assert found.shape == x.shape
     assert ((found != 0).flatten(1).sum(1) == 1).all()
-    same = ActivationPruning()(x[:1].expand(8, -1, -1, -1), 0.5, generator())
+    same = ActivationPruning()(x[:1].expand(8, -1, -1, -1), 0.7, generator())
     assert len(same.unique(dim=0)) == 8
 
 
 def test_gradients_pass_through_the_same_draw_and_scale() -> None:
     x = layer(40).expand(50, -1).clone().requires_grad_()
-    found = ActivationPruning()(x, 0.4, generator())
+    found = ActivationPruning()(x, 0.9, generator())
     weights = torch.randn(found.shape, generator=generator(2))
     (found * weights).sum().backward()
     # no term for what the draw and its chances owe to x
@@ -106,7 +102,7 @@ def test_a_layer_of_zeros_stays_so() -> None:
     x = torch.zeros(6, 20)
     x[1] = 1
     x.requires_grad_()
-    found = ActivationPruning()(x, 0.3, generator())
+    found = ActivationPruning()(x, 1.2, generator())
     found.sum().backward()
     rest = [0, 2, 3, 4, 5]
     assert (found[rest] == 0).all()
@@ -114,26 +110,31 @@ def test_a_layer_of_zeros_stays_so() -> None:
     assert x.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.36787944, 0.8])
-def test_where_all_are_alike_it_is_dropout_at_that_rate(rate: float) -> None:
-    activations = 1000
-    found = ActivationPruning()(torch.full((200, activations), -2.0), rate, generator())
+@pytest.mark.parametrize("per_activation", [2.3, 1.0, 0.22])
+def test_where_all_are_alike_it_is_dropout_at_a_known_rate(per_activation: float) -> None:
+    activations, rate = 1000, math.exp(-per_activation)
+    found = ActivationPruning()(torch.full((200, activations), -2.0), per_activation, generator())
     kept = (found != 0).float()
-    # the share that is pruned is (1 - 1/a)^r, which is the rate but for rounding; it varies less than dropout's
+    # the share that is pruned is (1 - 1/a)^r, which is that rate but for rounding; it varies less than dropout's
     assert abs(1 - kept.mean() - rate) < 2e-3
     torch.testing.assert_close(found[found != 0].mean().item(), -2 / (1 - rate), rtol=2e-3, atol=0)
     assert found.mean().item() == pytest.approx(-2, rel=5e-3)
 
 
-def test_hardly_any_rate_keeps_all() -> None:
+def test_many_draws_keep_all() -> None:
     x = torch.rand(20, 100, generator=generator()) + 1
-    found = ActivationPruning()(x, 1e-9, generator())
+    found = ActivationPruning()(x, 20.7, generator())
     torch.testing.assert_close(found, x, rtol=1e-4, atol=0)
+
+
+def test_there_is_one_draw_at_least() -> None:
+    found = ActivationPruning()(torch.ones(5, 100), 1e-9, generator())
+    assert ((found != 0).sum(1) == 1).all()
 
 
 def test_draws_come_from_the_given_generator_alone() -> None:
     x = layer(50).expand(10, -1)
-    first = ActivationPruning()(x, 0.5, generator(3))
+    first = ActivationPruning()(x, 0.7, generator(3))
     torch.manual_seed(99)
-    assert torch.equal(ActivationPruning()(x, 0.5, generator(3)), first)
-    assert not torch.equal(ActivationPruning()(x, 0.5, generator(4)), first)
+    assert torch.equal(ActivationPruning()(x, 0.7, generator(3)), first)
+    assert not torch.equal(ActivationPruning()(x, 0.7, generator(4)), first)
