@@ -181,7 +181,7 @@ def attack(
             # few are tried too many, and the last ones are not tried one by one
             wanted = len(images) if successes is None else max(successes - succeeded, 50)
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
-            with counted(model) as seen, _settings_kept():
+            with counted(model) as seen, settings_kept():
                 results.append(_batch(run, name, epsilon, victim, images[batch], goal, batch))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
@@ -228,7 +228,7 @@ def attack(
 
 
 @contextlib.contextmanager
-def _settings_kept() -> Iterator[None]:
+def settings_kept() -> Iterator[None]:
     """Whatever an attack does to this process's settings, what is measured later is measured without."""
     dtype, grad, threads, folder = (
         torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), Path.cwd()

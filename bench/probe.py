@@ -1,157 +1,218 @@
-"""What a network and a scheme must be like, tried on a few images before anything else is done with them.
+"""What a network, a scheme and an attack must be like, tried before anything else is done with them.
 
-Here belong checks whose failing is one line about somebody's network or operation, cheap enough to be
-made before training and again on the trained network. What is measured of either does not.
+Here belong checks whose failing is one line about somebody's network, operation or attack, cheap enough to
+be made before training and again on the trained network. What is measured of any does not.
 """
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 
-from bench import evaluation, records, schemes
-from bench.config import ConfigError
-from bench.schemes import Operation
-
-Rates = Mapping[str, tuple[Operation, float]]
+from bench import fingerprint
+from bench.attacking import settings_kept
+from bench.attacks import criteria
+from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
+from bench.defended import Defended, NotFinite, SiteError, check_finite, trace
+from bench.schemes import Operation, strength_of
+from bench.training.weights import WeightsError
 
 IMAGES = 3
 """With one image, an output of one row for all would pass; with three it can't."""
 
 RAISED = 0.5
-"""A rate at which whatever draws must be seen to draw; at a tiny one two passes may well be alike."""
+"""A strength at which whatever draws must be seen to draw; at a tiny one two passes may well be alike."""
+
+MIXES = "{} makes of an image what depends on the other images of its batch"
 
 
-def build(make: Callable[[], nn.Module], name: str, images: Tensor, classes: int) -> nn.Module:
-    """An untrained network, made and passed through once.
+def build(make: Callable[[], nn.Module], name: str) -> nn.Module:
+    """An untrained network, made.
 
     Args:
         make: Makes it, from seeded draws.
         name: What the model is called.
-        images: In [0, 1], shape (IMAGES, channels, height, width).
-        classes: How many the data has.
 
     Raises:
-        ConfigError: if it can't be made, or is not a network that ``network`` accepts.
+        ConfigError: if it can't be made.
+        WeightsError: for a file of weights that can't be used.
     """
     try:
-        model = make()
+        return make().eval()
+    except WeightsError:
+        raise
     # a constructor of the user's can raise anything at all
     except Exception as error:
         said = _words(error, plain=(ValueError, TypeError))
         raise ConfigError(f"model.options: {name}: {said}") from None
-    model.eval()
-    network(model, name, images, classes)
-    return model
 
 
 @torch.no_grad()
-def network(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
+def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
     """Passes a few images through a network in which nothing acts.
+
+    Args:
+        defended: The network, its twin.
+        name: What the model is called.
+        images: In [0, 1], shape (IMAGES, channels, height, width), where the network is.
+        classes: How many outputs there have to be, at least.
+
+    Returns:
+        How many outputs it has.
 
     Raises:
         ConfigError: unless it gives one row of finite logits an image, at least one for each class, the same
             in another pass, and the same whatever other images are in the batch.
     """
     key = f"model: {name}"
-    before = records.hash_tensors(model.state_dict())
-    with _no_global_draws(f"{key} draws by itself although no site is random"):
-        outputs = _pass(key, model, images)
-    if not isinstance(outputs, Tensor):
-        raise ConfigError(
-            f"{key} gives {type(outputs).__name__}, expected a tensor of logits (batch, classes)"
-        )
-    shape = tuple(outputs.shape)
-    if len(shape) != 2 or shape[0] != len(images) or not outputs.is_floating_point():
-        raise ConfigError(
-            f"{key} gives {outputs.dtype} of shape {shape} for {len(images)} images, "
-            f"expected logits of shape ({len(images)}, classes)"
-        )
-    if shape[1] < max(2, classes):
-        raise ConfigError(
-            f"{key} has {shape[1]} outputs, expected one for each of at least {max(2, classes)} classes"
-        )
-    _check_finite(key, outputs)
-    again = _pass(key, model, images)
-    if not _same(outputs, again):
-        raise ConfigError(
-            f"{key} draws by itself although no site is random (two passes over the same images differ)"
-        )
-    if records.hash_tensors(model.state_dict()) != before:
-        raise ConfigError(f"{key} changes its own weights or buffers in a pass, in evaluation mode")
-    alone = torch.cat([_pass(key, model, image) for image in images.split(1)])
+    state = defended.network.state_dict
+    before = fingerprint.hash_tensors(state())
+    with defended.model(0) as model:
+        with _no_global_draws(f"{key} draws by itself although no site is random"):
+            outputs = _pass(key, model, images)
+        if not isinstance(outputs, Tensor):
+            inside = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
+            raise ConfigError(
+                f"{key} gives {type(outputs).__name__}{inside}, expected a tensor of logits (batch, classes); "
+                "model.outputs says where in it they are: an index, a key, or from: a submodule's path"
+            )
+        shape = tuple(outputs.shape)
+        if len(shape) != 2 or shape[0] != len(images) or not outputs.is_floating_point():
+            raise ConfigError(
+                f"{key} gives {outputs.dtype} of shape {shape} for {len(images)} images, "
+                f"expected logits of shape ({len(images)}, classes)"
+            )
+        if shape[1] < max(2, classes):
+            raise ConfigError(
+                f"{key} has {shape[1]} outputs, expected one for each of at least {max(2, classes)} classes"
+            )
+        _check_finite(key, outputs)
+        again = _pass(key, model, images)
+        if not _same(outputs, again):
+            raise ConfigError(
+                f"{key} draws by itself although no site is random (two passes over the same images differ)"
+            )
+        if fingerprint.hash_tensors(state()) != before:
+            raise ConfigError(f"{key} changes its own weights or buffers in a pass, in evaluation mode")
+        alone = torch.cat([_pass(key, model, image) for image in images.split(1)])
     if not _near(alone, outputs):
         raise ConfigError(
             f"{key}: an image's logits depend on the other images of its batch "
             f"(by {float((alone - outputs).abs().max()):.3g}), so that results would depend on batch_size"
         )
+    return shape[1]
+
+
+def sites(defended: Defended, name: str, images: Tensor) -> None:
+    """Looks whether every site of a network is reached, and is of a tensor.
+
+    Args:
+        defended, name, images: As for ``network``.
+
+    Raises:
+        ConfigError: for one that isn't.
+    """
+    paths = {path: site for site, of in defended.sites.items() for path in of if path}
+    if not paths:
+        return
+    before = defended.preprocessing
+    found = trace(defended.network, images if before is None else before(images))
+    for path, site in paths.items():
+        seen = found[path]
+        if not seen:
+            others = [p for p, shapes in found.items() if shapes and isinstance(shapes[0], tuple)]
+            raise ConfigError(
+                f"model.sites.{site}: submodule {path!r} of {name} is never reached in a pass; "
+                f"some that are: {', '.join(others[-8:])}"
+            )
+        if not isinstance(seen[0], tuple):
+            inside = [p for p, s in found.items() if p.startswith(f"{path}.") and s and isinstance(s[0], tuple)]
+            hint = f"; inside it: {', '.join(inside[-8:])}" if inside else ""
+            raise ConfigError(
+                f"model.sites.{site}: submodule {path!r} of {name} gives {seen[0]}, expected a tensor{hint}"
+            )
 
 
 @torch.no_grad()
-def scheme(model: nn.Module, name: str, rates: Rates, images: Tensor) -> list[str]:
-    """Passes a few images through a network with a scheme in force, and leaves it without one.
+def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
+    """Passes a few images through a network with a scheme in force.
+
+    Args:
+        defended: The network behind its scheme.
+        name: What the scheme is called.
+        images: As for ``network``.
 
     Returns:
-        What is to be said of it, a line each: that an operation mixes the images of a batch.
+        At which sites an operation mixes the images of a batch.
 
     Raises:
         ConfigError: unless its operations return what they were given in shape and type, without changing
-            it; draw from their generator alone; and draw at all, but for those that say ``random = False``,
-            which mustn't depend on the other images of a batch.
+            it (but an image's size); draw from their generator alone; and draw at all, but for those that
+            say ``random = False``, which mustn't depend on the other images of a batch.
     """
     key = f"scheme: {name}"
-    generator = torch.Generator(images.device)
-    acting = {site: (operation, rate) for site, (operation, rate) in rates.items() if rate > 0}
     # the first image in other company
     others = torch.cat([images[:1], 1 - images[1:]])
-    said = []
+    mixing = []
+    for site, (operation, rate) in defended.scheme.items():
+        resized = "" in defended.sites[site]
+        watched = _Watched(operation, f"{key}: the operation at site {site}", resized)
+
+        def drawn(
+            seed: int, rate: float = rate, site: str = site, watched: Operation = watched, given: Tensor = images
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            """What comes out, and the generator's state after one pass and after another."""
+            behind = defended.behind({site: (watched, rate)})
+            generator = torch.Generator(defended.device).manual_seed(seed)
+            with behind.acting(generator) as model:
+                outputs = _pass(key, model.eval(), given)
+                after = generator.get_state()
+                _pass(key, model, given)
+            return outputs, after, generator.get_state()
+
+        elsewhere = f"{watched.name} draws from something else than the generator that it is given"
+        with _no_global_draws(elsewhere):
+            (first, after, later), (again, _, _), (other, _, _) = (drawn(seed) for seed in (0, 0, 1))
+        alone = first
+        draws = getattr(operation, "random", True)
+        fresh = torch.Generator(defended.device).manual_seed(0).get_state()
+        # what has drawn nothing is told below
+        if draws and torch.equal(after, later) and not torch.equal(after, fresh):
+            raise ConfigError(f"{watched.name} sets its generator back, so that no draw is a fresh one")
+        _check_finite(watched.name, first)
+        if not _same(first, again):
+            raise ConfigError(f"{elsewhere}: two passes from the same seed differ")
+        if draws and torch.equal(first, other) and rate < RAISED and _takes(operation, RAISED):
+            first, other = (drawn(seed, RAISED)[0] for seed in (0, 1))
+        if draws and torch.equal(first, other):
+            raise ConfigError(
+                f"{watched.name} draws nothing that an output depends on: two passes over the same "
+                "images are equal although a site is random; where that is meant, give the operation's "
+                "class an attribute random = False"
+            )
+        if not draws and not torch.equal(first, other):
+            raise ConfigError(
+                f"{watched.name} says random = False, but two passes over the same images differ"
+            )
+        company = drawn(0, given=others)[0]
+        if not _near(alone[:1], company[:1]):
+            if not draws:
+                raise ConfigError(f"{MIXES.format(watched.name)}, so that results would depend on batch_size")
+            mixing.append(site)
+    return mixing
+
+
+def _takes(operation: Operation, rate: float) -> bool:
     try:
-        for site, (operation, rate) in acting.items():
-            watched = _Watched(operation, f"{key}: the operation at site {site}")
-            elsewhere = f"{watched.name} draws from something else than the generator that it is given"
-            with _no_global_draws(elsewhere):
-                first, again, other = (
-                    _drawn(key, model, {site: (watched, rate)}, generator, images, seed) for seed in (0, 0, 1)
-                )
-            alone, drawn = first, generator.get_state()
-            if draws := getattr(operation, "random", True):
-                _pass(key, model, images)
-                same = torch.equal(drawn, generator.get_state())
-                # what has drawn nothing is told below
-                if same and not torch.equal(drawn, generator.manual_seed(1).get_state()):
-                    raise ConfigError(
-                        f"{watched.name} sets its generator back, so that no draw is a fresh one"
-                    )
-            _check_finite(watched.name, first)
-            if not _same(first, again):
-                raise ConfigError(f"{elsewhere}: two passes from the same seed differ")
-            if draws and torch.equal(first, other) and rate < RAISED:
-                first, other = (
-                    _drawn(key, model, {site: (watched, RAISED)}, generator, images, seed) for seed in (0, 1)
-                )
-            if draws and torch.equal(first, other):
-                raise ConfigError(
-                    f"{watched.name} draws nothing that an output depends on: two passes over the same "
-                    "images are equal although a site is random; where that is meant, give the operation's "
-                    "class an attribute random = False"
-                )
-            if not draws and not torch.equal(first, other):
-                raise ConfigError(
-                    f"{watched.name} says random = False, but two passes over the same images differ"
-                )
-            company = _drawn(key, model, {site: (operation, rate)}, generator, others, 0)
-            if not _near(alone[:1], company[:1]):
-                mixes = f"{watched.name} makes of an image what depends on the other images of its batch"
-                if not draws:
-                    raise ConfigError(f"{mixes}, so that results would depend on batch_size")
-                said.append(f"{mixes}: results may depend on batch_size")
-    finally:
-        schemes.install(model, {}, generator)
-    return said
+        strength_of(operation).check("", rate)
+    except ValueError:
+        return False
+    return True
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
@@ -182,14 +243,24 @@ def _no_global_draws(words: str) -> Iterator[None]:
 class _Watched:
     """An operation whose results are looked at."""
 
-    def __init__(self, operation: Operation, name: str):
+    def __init__(self, operation: Operation, name: str, resized: bool):
         self.operation = operation
         self.name = name
+        self.resized = resized
+        self.strength = strength_of(operation)
+        self.clip = getattr(operation, "clip", False)
 
     def __call__(self, x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         given = x.clone()
         result: Any = self.operation(x, rate, generator)
-        if not isinstance(result, Tensor) or result.shape != given.shape or result.dtype != given.dtype:
+        # the network says itself which sizes it takes
+        dims = 2 if self.resized else None
+        if (
+            not isinstance(result, Tensor)
+            or result.shape[:dims] != given.shape[:dims]
+            or result.dim() != given.dim()
+            or result.dtype != given.dtype
+        ):
             what = (
                 f"{result.dtype} of shape {tuple(result.shape)}"
                 if isinstance(result, Tensor)
@@ -203,31 +274,30 @@ class _Watched:
         return result
 
 
-def _drawn(
-    key: str, model: nn.Module, rates: Rates, generator: torch.Generator, images: Tensor, seed: int
-) -> Tensor:
-    try:
-        schemes.install(model, rates, generator.manual_seed(seed))
-    except ValueError as error:
-        raise ConfigError(f"{key}: the network has {error}") from None
-    outputs: Tensor = _pass(key, model, images)
-    return outputs
-
-
 def _pass(key: str, model: nn.Module, images: Tensor) -> Any:
     try:
         return model(images)
     except ConfigError:
         raise
+    except SiteError as error:
+        where = "model." if str(error).startswith("outputs:") else "model.sites."
+        raise ConfigError(f"{where}{error}") from None
     # whatever is in it may raise anything at all
     except Exception as error:
-        raise ConfigError(f"{key} fails on images of shape {tuple(images.shape)} ({_words(error)})") from None
+        lacking = "; it asks for a GPU itself, and there is none here" if _asks_for_gpu(error) else ""
+        shape = tuple(images.shape)
+        raise ConfigError(f"{key} fails on images of shape {shape} ({_words(error)}){lacking}") from None
+
+
+def _asks_for_gpu(error: Exception) -> bool:
+    words = str(error)
+    return not torch.cuda.is_available() and ("CUDA" in words or "NVIDIA" in words)
 
 
 def _check_finite(key: str, outputs: Tensor) -> None:
     try:
-        evaluation.check_finite(outputs)
-    except evaluation.NotFinite as error:
+        check_finite(outputs)
+    except NotFinite as error:
         raise ConfigError(f"{key} gives {error}") from None
 
 
@@ -241,3 +311,42 @@ def _same(one: Tensor, other: Tensor) -> bool:
 def _words(error: Exception, plain: tuple[type[Exception], ...] = ()) -> str:
     words = " ".join(str(error).split())
     return words if isinstance(error, plain) else f"{type(error).__name__}: {words}"
+
+
+class _Reached(Exception):
+    """The attack let the criterion in."""
+
+
+def attack(
+    run: Callable[..., Any], named: AttackConfig, criterion: CriterionConfig, shape: tuple[int, ...]
+) -> None:
+    """Lets an attack see the criterion and an image's shape, and refuse, without a pass through any network.
+
+    Raises:
+        NotApplicable: if it can't serve the criterion.
+        ConfigError: if it fails for another reason.
+    """
+    kind = criterion.kind
+    if named.criteria is not None and kind not in named.criteria:
+        raise NotApplicable(
+            f"criterion: attack {named.name} can't serve {kind}; allowed: {', '.join(named.criteria)}"
+        )
+
+    class Door(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise _Reached
+
+    zero = torch.zeros(1, dtype=torch.int64)
+    goal = criteria.criterion(kind, zero, zero, criterion.k)
+    try:
+        victim = PyTorchModel(Door().eval(), bounds=(0, 1), device="cpu")
+        with settings_kept():
+            run(victim, torch.zeros(1, *shape), goal, epsilons=named.epsilon)
+    except _Reached:
+        pass
+    except Exception as error:
+        words = " ".join(str(error).split())
+        if "criterion" in words and isinstance(error, TypeError | ValueError | NotImplementedError):
+            raise NotApplicable(f"criterion: attack {named.name} can't serve {kind} ({words})") from None
+        said = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+        raise ConfigError(f"attack: {named.name} refuses its settings ({said})") from None

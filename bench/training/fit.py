@@ -24,10 +24,12 @@ from bench.process import seeded
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """What a step lowers: one number, of a network, images (batch, ...) in [0, 1] and labels (batch,)."""
 
-Way = Callable[["Fitting"], nn.Module]
-"""How weights come about: called with what fits a network anew by a loss, it returns the network to keep.
+Way = Callable[[Any], nn.Module]
+"""How weights come about: called with a ``Fitting``, which fits a network anew by a loss, it returns the
+network to keep.
 
-One that says ``foreign = True`` fits nothing: its weights are told by their content, and kept nowhere else.
+One that says ``foreign = True`` fits nothing: it is called with the network and returns it with somebody
+else's weights, which are told by their content, and kept nowhere else.
 """
 
 

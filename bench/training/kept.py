@@ -16,7 +16,7 @@ from bench.datasets import Dataset
 from bench.measure import intervals
 from bench.results.files import Unreadable, set_aside
 from bench.results.store import Kept, Store, key_of
-from bench.training.fit import LOWER, Plan, TrainingError, built, fit, state_of
+from bench.training.fit import LOWER, Plan, TrainingError, built, fit, state_of, untrained
 
 PUBLISHED = 2.0
 """Points by which a measured accuracy may differ from the published one."""
@@ -40,7 +40,7 @@ class Trained:
 
 
 def trained(plan: Plan, dataset: Dataset, store: Store, device: torch.device) -> Trained:
-    """The network of a plan: from its checkpoint, or trained now and kept; foreign weights as they are.
+    """The network of a plan: from its checkpoint, or trained now and kept.
 
     When two processes ask at once, one trains and the other waits for it. A damaged checkpoint is said,
     set aside and made again. One that can't be kept is said, and the network used all the same.
@@ -55,11 +55,6 @@ def trained(plan: Plan, dataset: Dataset, store: Store, device: torch.device) ->
         Unreadable: for a checkpoint in the way that is of another version.
         TrainingError: as ``fit`` does; nothing is kept then.
     """
-    if getattr(plan.way, "foreign", False):
-        start = time.perf_counter()
-        network = fit(plan, dataset, device).to(device).eval().requires_grad_(False)
-        sha256 = fingerprint.hash_tensors(state_of(network))
-        return Trained(network, key_of("checkpoints", plan.settings), sha256, time.perf_counter() - start)
     made: list[nn.Module] = []
 
     def make() -> Kept:
@@ -80,6 +75,23 @@ def trained(plan: Plan, dataset: Dataset, store: Store, device: torch.device) ->
             return made_of(kept, made[0] if made else None, plan.build, device)
         except Unreadable as error:
             set_aside(error)
+
+
+def foreign(plan: Plan, shape: tuple[int, int, int], device: torch.device) -> Trained:
+    """A network with somebody else's weights.
+
+    Args:
+        plan: Whose way fits nothing.
+        shape: (channels, height, width) of an image.
+        device: Where the network is to be.
+
+    Raises:
+        WeightsError: as the way does.
+    """
+    start = time.perf_counter()
+    network = plan.way(untrained(plan, shape)).to(device).eval().requires_grad_(False)
+    sha256 = fingerprint.hash_tensors(state_of(network))
+    return Trained(network, key_of("checkpoints", plan.settings), sha256, time.perf_counter() - start)
 
 
 def found(key: str, store: Store, build: Callable[[], nn.Module], device: torch.device) -> Trained:

@@ -9,7 +9,6 @@ from pathlib import Path
 from torch import nn
 
 from bench.training import weights as files
-from bench.training.fit import Fitting
 
 
 class Pretrained:
@@ -44,13 +43,12 @@ class Pretrained:
         self.prefix = prefix
         self.clean_pct = clean_pct
 
-    def __call__(self, train: Fitting) -> nn.Module:
+    def __call__(self, network: nn.Module) -> nn.Module:
         """The network with these weights.
 
         Raises:
             WeightsError: for a file that can't be read, or is of another network.
         """
-        network = train.untrained()
         if isinstance(self.weights, Mapping):
             named = {path: Path(file).expanduser() for path, file in self.weights.items()}
             files.load_several(network, named, self.key, self.prefix)

@@ -1,0 +1,234 @@
+"""Looks at images through a network behind its scheme: kept, so that none is made twice.
+
+Here belongs what decides a look, and what is kept of it: counts for each image. What is measured is in
+``measure``; which looks a record or a table is made of is their business.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import defended as defended_module
+from bench import fingerprint, probe, process
+from bench.attacks import criteria
+from bench.datasets import unit
+from bench.defended import Defended
+from bench.measure import passes
+from bench.results.store import LOOKS, Kept, Store
+
+
+@dataclass(frozen=True)
+class Looker:
+    """Who looks: what decides outputs, and how many images and threads a pass takes.
+
+    Attributes:
+        identity: Of the network behind its scheme, as ``Defended.identity`` gives it.
+        weights: The hash of the network's weights.
+        batch_size: Images a pass.
+        threads: Of PyTorch; part of the result, since sums in another order differ in the last bit.
+    """
+
+    identity: Mapping[str, Any]
+    weights: str
+    batch_size: int
+    threads: int
+
+    @property
+    def twin(self) -> "Looker":
+        """The same network with nothing acting."""
+        return Looker({**self.identity, "acting": []}, self.weights, self.batch_size, self.threads)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Looker":
+        """Who made a record of status ``ok``."""
+        config = record["config"]
+        return cls(
+            record["defended"], record["checkpoint"]["sha256"], config["batch_size"], config["threads"]
+        )
+
+
+def look(
+    store: Store,
+    looker: Looker,
+    what: str,
+    decides: Mapping[str, Any],
+    make: Callable[[], Mapping[str, Any]],
+    code: Sequence[Any] = (passes,),
+    kind: str = LOOKS,
+) -> Kept:
+    """What was seen before, or is seen now and kept.
+
+    Args:
+        store: Where it is kept.
+        looker: Who looks.
+        what: The look's name.
+        decides: Everything else that decides what is seen, as JSON-able values: images, draws, seed.
+        make: Looks; gives JSON-able values, or tensors for a kind of its own.
+        code: Functions and modules that measure.
+        kind: The folder's name.
+    """
+    everything = {
+        "what": what,
+        "defended": looker.identity,
+        "weights": looker.weights,
+        "how": [looker.batch_size, looker.threads],
+        "versions": fingerprint.versions(),
+        "code": fingerprint.code(defended_module, *code),
+        **decides,
+    }
+
+    def made() -> Kept:
+        with process.threads(looker.threads):
+            return Kept(make())
+
+    return store.remember(kind, everything, made)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """One pass over the test images.
+
+    Attributes:
+        key: The look's name.
+        right: Which are given their label, booleans of shape (images,).
+        probabilities: Whether outputs look like those of a softmax.
+        alike: Whether two passes over the first hundred are equal although a site is random.
+        mixing: At which sites an operation mixes the images of a batch.
+    """
+
+    key: str
+    right: np.ndarray
+    probabilities: bool
+    alike: bool
+    mixing: Sequence[str]
+
+
+def clean(
+    store: Store, looker: Looker, defended: Defended, names: tuple[str, str], data: Any, classes: int, seed: int
+) -> Clean:
+    """Which test images are given their label in one pass; the network and its scheme are tried on a few first.
+
+    Args:
+        store, looker: As for ``look``.
+        defended: The network behind its scheme, or its twin.
+        names: What the model and the scheme are called.
+        data: A ``datasets.Dataset``.
+        classes: How many outputs there have to be, at least.
+        seed: Of the draws.
+
+    Raises:
+        ConfigError: for a network or an operation that can't be used.
+        NotFinite: for logits that are not numbers.
+    """
+
+    def make() -> dict[str, Any]:
+        where = defended.device
+        images, labels = (torch.from_numpy(part).to(where) for part in (data.x_test, data.y_test))
+        few = unit(images[: probe.IMAGES])
+        if not defended.scheme:
+            probe.network(defended, names[0], few, classes)
+        mixing = probe.scheme(defended, names[1], few)
+        alike = False
+        with defended.model(seed) as model:
+            if defended.random:
+                alike = not passes.passes_differ(model, unit(images[:100]))
+            outputs = passes.logits(model, images, looker.batch_size)
+        right = (outputs.argmax(-1) == labels).cpu().numpy()
+        return {
+            "right": flags(right),
+            "probabilities": passes.look_like_probabilities(outputs),
+            "alike": alike,
+            "mixing": mixing,
+        }
+
+    decides = {"data": data.fingerprint, "seed": seed, "sites": sorted(defended.scheme), "classes": classes}
+    kept = look(store, looker, "clean", decides, make, (passes, probe))
+    return Clean(kept.key, unflagged(kept.values["right"]), *(kept.values[n] for n in ("probabilities", "alike", "mixing")))
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """How adversarial images fare on draws that their attack hasn't seen.
+
+    Attributes:
+        key: The look's name.
+        draws: Passes of each image.
+        success: On how many the criterion holds, shape (images,).
+        right: On how many the true label is given, shape (images,).
+        right_first: Whether it is on the first, booleans of shape (images,).
+        seconds: How long it took.
+    """
+
+    key: str
+    draws: int
+    success: np.ndarray
+    right: np.ndarray
+    right_first: np.ndarray
+    seconds: float
+
+
+def fresh(
+    store: Store,
+    looker: Looker,
+    defended: Callable[[], Defended],
+    samples: str,
+    images: Callable[[], tuple[Tensor, Tensor, Tensor]],
+    goal: tuple[str, int | None] | None,
+    draws: int,
+    seed: int,
+) -> Fresh:
+    """Passes adversarial images on draws of their own.
+
+    Args:
+        store, looker: As for ``look``.
+        defended: Gives the network behind its scheme, where it is needed.
+        samples: What the images are known by: their hash.
+        images: Gives them, shape (images, channels, height, width), their labels and their targets.
+        goal: Kind and k of the criterion; None: only the true labels are counted.
+        draws: Passes of each image.
+        seed: Of the draws.
+
+    Raises:
+        NotFinite: for logits that are not numbers.
+    """
+    def make() -> dict[str, Any]:
+        start = time.perf_counter()
+        behind = defended()
+        perturbed, labels, targets = (part.to(behind.device) for part in images())
+        criterion = None if goal is None else criteria.criterion(goal[0], labels, targets, goal[1])
+        with behind.model(seed) as model:
+            seen = passes.fresh_draws(model, perturbed, criterion, labels, draws, looker.batch_size)
+        return {
+            "draws": seen.draws,
+            "success": seen.success.tolist(),
+            "right": seen.right.tolist(),
+            "right_first": flags(seen.right_first),
+            "seconds": time.perf_counter() - start,
+        }
+
+    decides = {"samples": samples, "goal": goal, "draws": draws, "seed": seed}
+    kept = look(store, looker, "fresh draws", decides, make, (passes, criteria))
+    found = kept.values
+    return Fresh(
+        kept.key,
+        found["draws"],
+        np.array(found["success"], dtype=np.int64),
+        np.array(found["right"], dtype=np.int64),
+        unflagged(found["right_first"]),
+        found["seconds"],
+    )
+
+
+def flags(values: np.ndarray) -> str:
+    """Booleans of shape (n,) as a word of zeros and ones: short, and to be read by eye."""
+    return "".join("01"[int(v)] for v in values)
+
+
+def unflagged(word: str) -> np.ndarray:
+    """The booleans of such a word."""
+    return np.frombuffer(word.encode(), dtype=np.uint8) == ord("1")

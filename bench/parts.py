@@ -1,0 +1,298 @@
+"""What a cell's settings stand for: its data, its network, its scheme, and how its weights come about.
+
+Here belongs the way from checked settings to objects, and to what stands for them in a key. The order in
+which things are checked, and keys, are ``plan``'s business.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench import datasets, fingerprint, targets
+from bench import defended as sites_of
+from bench.config import Config, ConfigError, NotApplicable, OperationConfig
+from bench.datasets import Dataset
+from bench.defended import Defended, Preprocessing, Scheme, SiteError
+from bench.results.store import Store
+from bench.schemes import Dropout, Operation, strength_of
+from bench.training import fit
+from bench.training.fit import Plan
+
+
+def store(config: Config) -> Store:
+    """The store that a configuration names."""
+    return Store(Path(config.output_dir) / "store")
+
+
+def device(config: Config) -> torch.device:
+    """The device that a configuration asks for, of the machine that this is.
+
+    Raises:
+        ConfigError: where there is no such device.
+    """
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    asked = torch.device(config.device)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["auto", "cpu", *(f"cuda:{i}" for i in range(gpus))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if asked.type == "cuda" and (asked.index or 0) >= gpus:
+        which = "GPU" if not gpus else f"{config.device}"
+        raise ConfigError(f"device: there is no {which} here; allowed: {', '.join(there)}")
+    if asked.type == "mps" and "mps" not in there:
+        raise ConfigError(f"device: there is no mps here; allowed: {', '.join(there)}")
+    return asked
+
+
+def way(config: Config) -> Any:
+    """How weights come about, made.
+
+    Raises:
+        ConfigError: for a setting that it needs and hasn't got, or has and doesn't take.
+    """
+    chosen = config.training
+    made = targets.make("training", chosen._target_, chosen.options, config.trusted_modules)
+    for name in ("epochs", "batch_size", "learning_rate"):
+        given = getattr(chosen, name)
+        if is_foreign(made):
+            if given is not None:
+                raise ConfigError(f"training.{name}: {chosen.name} fits nothing; leave it out")
+        elif given is None:
+            raise ConfigError(f"training.{name}: has to be given, and isn't")
+    return made
+
+
+def is_foreign(made: Any) -> bool:
+    """Whether a way of training fits nothing: the weights are somebody else's."""
+    return bool(getattr(made, "foreign", False))
+
+
+def sites(config: Config) -> dict[str, tuple[str, ...]]:
+    """Each site's paths.
+
+    Raises:
+        ConfigError: for a site without any, or a rate in training at one that there isn't.
+        NotApplicable: for a scheme's site that there isn't.
+    """
+    try:
+        found = sites_of.normalised(config.model.sites)
+    except SiteError as error:
+        raise ConfigError(f"model.sites.{error}") from None
+    for site in config.model.train_rates:
+        if site not in found:
+            raise ConfigError(_no_site(f"model.train_rates.{site}", config, found))
+    for key, named in (("sites", config.scheme.sites), ("train_sites", config.scheme.train_sites or ())):
+        for site in named:
+            if site not in found:
+                raise NotApplicable(_no_site(f"scheme.{key}.{site}", config, found))
+    return found
+
+
+def _no_site(key: str, config: Config, known: Collection[str]) -> str:
+    allowed = ", ".join(known) or "none, its file gives no sites"
+    return f"{key}: {config.model.name} has no such site; allowed: {allowed}"
+
+
+def scheme(config: Config) -> Scheme:
+    """What acts at test time; one rate for all of its sites only where it means the same at each.
+
+    Raises:
+        ConfigError: for an operation that can't be made, or a strength out of its range.
+        NotApplicable: for ``train_rate`` or ``test_rate`` where there is no site, or sites differ.
+    """
+    at = config.scheme.at()
+    own = config.scheme.train_sites is None
+    for key, named in (("train_rate", at if own else config.scheme.train_sites), ("test_rate", at)):
+        if getattr(config, key) is None:
+            continue
+        if not named:
+            raise NotApplicable(f"{key}: scheme {config.scheme.name} has no site to set a rate at; use null")
+        if (key == "test_rate" or own) and any(o != next(iter(at.values()))[0] for o, _ in at.values()):
+            raise NotApplicable(
+                f"{key}: the sites of scheme {config.scheme.name} have different operations; use null, and "
+                "scheme.sites.SITE.rate"
+            )
+    made: dict[str, tuple[Operation, float]] = {}
+    for site, (operation, rate) in at.items():
+        inside = isinstance(config.scheme.sites[site], dict)
+        key = f"scheme.sites.{site}.operation" if inside else "scheme.operation"
+        acting = _operation(key, operation, config)
+        _check_strength(f"scheme.sites.{site}{'.rate' if inside else ''}", acting, rate)
+        if config.test_rate is not None:
+            _check_strength("test_rate", acting, config.test_rate)
+        made[site] = acting, rate if config.test_rate is None else config.test_rate
+    return made
+
+
+def _operation(key: str, operation: OperationConfig, config: Config) -> Operation:
+    section = "scheme.operation"
+    try:
+        made: Operation = targets.make(section, operation._target_, operation.options, config.trusted_modules)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(section, key, 1)) from None
+    return made
+
+
+def _check_strength(key: str, operation: Operation, rate: float) -> None:
+    try:
+        strength_of(operation).check(key, rate)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def dataset(config: Config) -> Dataset:
+    """A dataset is loaded once a process, however many cells need it.
+
+    Raises:
+        ConfigError: for data that is missing, damaged, or can't be used.
+    """
+    foreign = is_foreign(way(config))
+    name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir, foreign])
+    if name not in _datasets:
+        loader = targets.find("dataset", config.dataset._target_, config.trusted_modules)
+        targets.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
+        labels = "outputs" if foreign else "dense"
+        try:
+            _datasets[name] = datasets.load(
+                loader, Path(config.data_dir), config.dataset.options, config.dataset.train_size, labels=labels
+            )
+        except datasets.DataError as error:
+            raise ConfigError(f"dataset={config.dataset.name}: {error}") from None
+    return _datasets[name]
+
+
+_datasets: dict[str, Dataset] = {}
+
+
+def preprocessing(config: Config) -> Preprocessing | None:
+    """What a model's settings say of it.
+
+    Raises:
+        ConfigError: for what is no mean and std.
+    """
+    if config.model.preprocessing is None:
+        return None
+    try:
+        return Preprocessing(**config.model.preprocessing)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"model.preprocessing: {' '.join(str(error).split())}") from None
+
+
+def described(key: str, one: Any, config: Config) -> list[Any]:
+    """What stands for a ``_target_`` and its options: files by their content, code by its meaning."""
+    found = targets.find(key, one._target_, config.trusted_modules)
+    return [one._target_, targets.files(found, one.options), fingerprint.code(found)]
+
+
+def operations(config: Config) -> dict[str, Any]:
+    """What stands for the operation at each of a scheme's sites."""
+    at = config.scheme.at().items()
+    return {site: described("scheme.operation", operation, config) for site, (operation, _) in at}
+
+
+def identity(config: Config, acting: Scheme, checkpoint: str) -> dict[str, Any]:
+    """What decides the outputs of a network behind its scheme, as ``Defended.identity`` gives it."""
+    target, files, code = described("model", config.model, config)
+    network = {"checkpoint": checkpoint, "target": target, "files": files, "code": code}
+    rates = {site: rate for site, (operation, rate) in acting.items() if strength_of(operation).acts(rate)}
+    before, outputs = preprocessing(config), config.model.outputs
+    return sites_of.identity(network, sites(config), operations(config), rates, before, outputs)
+
+
+def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None) -> Defended:
+    """A network behind a scheme, at the sites that its settings name.
+
+    Args:
+        config: Its settings.
+        network: The network.
+        acting: What acts at test time.
+        known: What stands for the network in ``identity``; None: not known yet.
+
+    Raises:
+        ConfigError: for a path that isn't there.
+    """
+    if known is not None:
+        known = {"network": known, "operations": operations(config)}
+    before, outputs = preprocessing(config), config.model.outputs
+    try:
+        return Defended(
+            network, sites(config), acting, preprocessing=before, outputs=outputs, known=known
+        )
+    except SiteError as error:
+        where = "model." if str(error).startswith("outputs:") else "model.sites."
+        raise ConfigError(f"{where}{error}") from None
+
+
+def plan(config: Config, data: Dataset) -> Plan:
+    """How a network's weights come about, and everything that decides them.
+
+    What decides foreign weights is their content, which is added when they are there.
+
+    Raises:
+        NotApplicable: for ``train_rate`` where nothing is trained.
+        ConfigError: for what can't be used.
+    """
+    given, made = config.training, way(config)
+    build = builder(config, data.shape, data.classes)
+    if is_foreign(made):
+        if config.train_rate is not None:
+            raise NotApplicable(f"train_rate: {given.name} fits nothing; use null")
+        settings = {"model": described("model", config.model, config)}
+        return Plan(build, Defended, made, given.seed, None, None, None, settings)
+    at = sites(config)
+    acting: dict[str, tuple[Operation, float]] = {
+        site: (Dropout(), rate) for site, rate in config.model.train_rates.items()
+    }
+    named = dict.fromkeys(acting, OperationConfig())
+    if config.train_rate is not None:
+        own = config.scheme.train_sites is None
+        for site in config.scheme.sites if own else config.scheme.train_sites or ():
+            named[site] = config.scheme.at()[site][0] if own else OperationConfig()
+            acting[site] = _operation("scheme.operation", named[site], config), config.train_rate
+            _check_strength("train_rate", *acting[site])
+    before, outputs = preprocessing(config), config.model.outputs
+    how = {key: getattr(given, key) for key in ("epochs", "batch_size", "learning_rate", "seed")}
+    target = targets.find("training", given._target_, config.trusted_modules)
+    settings = {
+        **how,
+        "model": described("model", config.model, config),
+        "way": [given._target_, targets.files(target, given.options)],
+        "rates": [
+            [list(at[site]), described("scheme.operation", named[site], config), rate]
+            for site, (operation, rate) in sorted(acting.items(), key=lambda item: item[0])
+            if strength_of(operation).acts(rate)
+        ],
+        "preprocessing": before and before.identity,
+        "outputs": outputs,
+        "data": data.fingerprint,
+        "threads": config.threads,
+        "versions": fingerprint.versions(),
+        "code": fingerprint.code(fit, type(made), target),
+    }
+    behind = functools.partial(Defended, sites=at, scheme=acting, preprocessing=before, outputs=outputs)
+    return Plan(build, behind, made, settings=settings, **how)
+
+
+def builder(config: Config, shape: tuple[int, int, int], classes: int | None) -> Callable[[], nn.Module]:
+    """Makes the untrained network; ``shape`` and ``classes`` are given only to what asks for them.
+
+    Raises:
+        ConfigError: for an option that it doesn't take.
+    """
+    network = targets.find("model", config.model._target_, config.trusted_modules)
+    targets.check_options("model", network, config.model.options)
+    try:
+        asked = inspect.signature(network).parameters
+    except (TypeError, ValueError):
+        asked = {}
+    given = {"shape": shape, "classes": classes}
+    given = {name: v for name, v in given.items() if name in asked and name not in config.model.options}
+    made: Callable[[], nn.Module] = functools.partial(network, **given, **config.model.options)
+    return made

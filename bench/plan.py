@@ -1,0 +1,273 @@
+"""What a cell will do, checked and named before anything is trained, and what a record speaks of.
+
+Here belong the order in which things are checked, and keys. What settings stand for is in ``parts``; doing
+it is ``cell``'s.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench import attacking, datasets, defended, fingerprint, parts, probe, targets
+from bench.attacks import criteria
+from bench.axes import IDENTITY
+from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader, decides
+from bench.datasets import Dataset
+from bench.defended import Defended, Scheme
+from bench.results.files import Unreadable
+from bench.results.store import Store, key_of
+from bench.training import fit, kept
+from bench.training.fit import Plan
+from bench.training.weights import WeightsError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A checked cell, ready to run.
+
+    Attributes:
+        config: Its settings.
+        dataset: Its data.
+        classes: How many classes there are.
+        training: How its network's weights come about.
+        checkpoint: The key of that.
+        scheme: Operation and strength at test time, by site.
+        attack: The attack, made.
+        identity: What decides the outputs of its network behind its scheme.
+        samples: Everything that decides its adversarial samples.
+        key: Its name in the store: a hash of everything that can change its result.
+    """
+
+    config: Config
+    dataset: Dataset
+    classes: int
+    training: Plan
+    checkpoint: str
+    scheme: Scheme
+    attack: Any
+    identity: Mapping[str, Any]
+    samples: Mapping[str, Any]
+    key: str
+
+    @property
+    def store(self) -> Store:
+        """Where its results are kept."""
+        return parts.store(self.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs; in no key, so that a machine without a GPU can plan for one that has it."""
+        return parts.device(self.config)
+
+
+def names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What names a cell to a person: the chosen files' names, the rates and the seed."""
+    return {n: config[n]["name"] if isinstance(config[n], Mapping) else config[n] for n in IDENTITY}
+
+
+def prepare(config: Config) -> Cell:
+    """Checks a cell's settings, its data, its network and its scheme, without training or attacking anything.
+
+    Raises:
+        NotApplicable: for an attack that can't serve the criterion, a site that the network lacks, or a
+            rate that can't be set.
+        ConfigError: for a setting that can't be used, or data that is missing or damaged.
+    """
+    data = parts.dataset(config)
+    scheme = parts.scheme(config)
+    _check_images(config, data)
+    training = parts.plan(config, data)
+    found = _tried_out(config, data, training, scheme)
+    foreign = found.weights is not None
+    classes = found.outputs if foreign else data.classes
+    assert classes is not None
+    if config.criterion.k is not None and config.criterion.k >= classes:
+        raise ConfigError(f"criterion.k: expected less than the {classes} classes, got {config.criterion.k}")
+    if (largest := int(data.y_test.max())) >= classes:
+        raise ConfigError(
+            f"dataset={config.dataset.name}: label {largest} found, and {config.model.name} has {classes} "
+            f"outputs, 0 to {classes - 1}"
+        )
+    if foreign:
+        settings = {**training.settings, "weights": found.weights}
+        training = dataclasses.replace(training, settings=settings)
+    checkpoint = key_of("checkpoints", training.settings)
+    identity = parts.identity(config, scheme, checkpoint)
+
+    trusted = config.trusted_modules
+    attack = targets.make("attack", config.attack._target_, config.attack.options, trusted)
+    probe.attack(attack, config.attack, config.criterion, data.shape)
+    attacked = targets.find("attack", config.attack._target_, trusted)
+    options = targets.files(attacked, config.attack.options)
+    samples = {
+        "defended": identity,
+        "attack": [config.attack._target_, options, config.attack.epsilon],
+        "criterion": [config.criterion.kind, config.criterion.k, config.criterion.targets],
+        "images": [config.count, config.samples, data.fingerprint, classes],
+        "seed": config.seed,
+        "how": [config.batch_size, config.threads],
+        "versions": fingerprint.versions(),
+        "code": fingerprint.code(attacking, criteria, defended, attacked, type(attack)),
+    }
+    settings = decides(config)
+    # what is left of these is in the samples' key
+    del settings["training"], settings["model"], settings["scheme"]["operation"]
+    for group in ("dataset", "attack"):
+        settings[group] = settings[group]["name"]
+    key = key_of("records", {"config": settings, "samples": samples, "code": fingerprint.code(prepare, kept)})
+    return Cell(config, data, classes, training, checkpoint, scheme, attack, identity, samples, key)
+
+
+def entry(config: Config, key: str, checkpoint: str | None) -> dict[str, Any]:
+    """What a sweep's manifest says of a cell: its key, what decides its result, and its network."""
+    return {"key": key, "config": decides(config), "checkpoint": checkpoint}
+
+
+def _check_images(config: Config, data: Dataset) -> None:
+    if config.samples > len(data.x_test):
+        raise ConfigError(
+            f"samples: {config.dataset.name} has {len(data.x_test)} test images, got {config.samples}"
+        )
+    given = parts.preprocessing(config)
+    if given is not None and given.channels not in (1, data.shape[0]):
+        raise ConfigError(
+            f"model.preprocessing: {given.channels} channels, and images of {config.dataset.name} have "
+            f"{data.shape[0]}"
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found when a network was tried: how many outputs it has, and foreign weights' hash."""
+
+    outputs: int
+    weights: str | None
+
+
+_tried: dict[str, _Found] = {}
+
+
+def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) -> _Found:
+    """Tries a network before it is trained, and the scheme in it, once a process."""
+    foreign = parts.is_foreign(training.way)
+    rates = {site: rate for site, (_, rate) in scheme.items()}
+    given = targets.files(type(training.way), config.training.options)
+    name = fingerprint.digest(
+        [training.settings, given, dataclasses.asdict(config.model), rates, dataclasses.asdict(config.scheme)]
+    )
+    if name in _tried:
+        return _tried[name]
+    some = [part[: probe.IMAGES] for part in (data.x_test, data.x_train) if part is not None]
+    images = datasets.unit(torch.from_numpy(np.concatenate(some)[: probe.IMAGES]))
+
+    def make() -> nn.Module:
+        if foreign:
+            return kept.foreign(training, data.shape, torch.device("cpu")).network
+        return fit.untrained(training, data.shape)
+
+    try:
+        network = probe.build(make, config.model.name)
+    except WeightsError as error:
+        raise ConfigError(f"training.weights: {error}") from None
+    behind = parts.behind(config, network, scheme)
+    outputs = probe.network(behind.twin, config.model.name, images, 0 if foreign else data.classes or 0)
+    probe.sites(behind, config.model.name, images)
+    probe.scheme(behind, config.scheme.name, images)
+    weights = fingerprint.hash_tensors(fit.state_of(network)) if foreign else None
+    _tried[name] = _Found(outputs, weights)
+    return _tried[name]
+
+
+def not_applicable_key(config: Config, reason: str) -> str:
+    """The key of a cell that can't be."""
+    return key_of("records", {"not applicable": decides(config), "reason": reason})
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a record speaks of, ready to be passed through again.
+
+    Attributes:
+        config: Its settings.
+        defended: Its network behind its scheme.
+    """
+
+    config: Config
+    defended: Defended
+
+
+def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) -> Restored:
+    """The network and the scheme that a record speaks of, from its checkpoint; nothing is trained.
+
+    Args:
+        record: A record with status ``ok``.
+        where: The store that it came from.
+        reader: Whose code may run.
+
+    Raises:
+        ConfigError: if its settings are not of this version, or its network or scheme is not what it was
+            made with: other code, other files, other versions.
+        Unreadable: if its checkpoint is missing, damaged or another.
+    """
+    config = check_alike(record, reader)
+    here, checkpoint = parts.device(config), record["checkpoint"]
+    shape, of = tuple(record["data"]["shape"]), record["data"]["classes_of_labels"]
+    build, way = parts.builder(config, shape, of), parts.way(config)
+    if parts.is_foreign(way):
+        training = Plan(build, Defended, way, config.training.seed, None, None, None, {})
+        try:
+            trained = kept.foreign(training, shape, here)
+        except WeightsError as error:
+            raise ConfigError(f"training.weights: {error}") from None
+    else:
+        trained = kept.found(checkpoint["key"], where, build, here)
+    if trained.sha256 != checkpoint["sha256"]:
+        path = where.path("checkpoints", checkpoint["key"])
+        raise Unreadable(path, f"not the weights that record {record['key']} was made with")
+    scheme = parts.scheme(config)
+    return Restored(config, parts.behind(config, trained.network, scheme, record["defended"]["network"]))
+
+
+def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
+    """Compares what a record's network and scheme were made of with what would be made now.
+
+    Args:
+        record: A record with status ``ok``.
+        reader: Whose code may run.
+
+    Returns:
+        The record's settings.
+
+    Raises:
+        ConfigError: if its settings are not of this version, or its network or scheme is not what it was
+            made with: other code, other files, other versions.
+    """
+    config = reader.config(record["config"])
+    then = record.get("defended")
+    if then is None:
+        raise ConfigError(f"record {record['key']} is of an earlier version; run the sweep again")
+    now = parts.identity(config, parts.scheme(config), record["checkpoint"]["key"])
+
+    def of(one: Mapping[str, Any]) -> dict[str, Any]:
+        network, acting = one["network"], [operation for _, operation, _ in one["acting"]]
+        return {
+            "code": [network["code"], *(code for _, _, code in acting)],
+            "files": [network["files"], *(files for _, files, _ in acting)],
+        }
+
+    changed = [name for name, value in of(now).items() if value != of(then)[name]]
+    if changed or now != then:
+        raise ConfigError(
+            f"the {' and the '.join(changed) or 'description'} of its network or scheme changed since record "
+            f"{record['key']}; run the sweep again"
+        )
+    versions = record["versions"]
+    other = [f"{n} {versions.get(n)}, not {v}" for n, v in fingerprint.versions().items() if versions.get(n) != v]
+    if other:
+        raise ConfigError(f"record {record['key']} was made with {'; '.join(other)}; run the sweep again")
+    return config
