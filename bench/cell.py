@@ -315,7 +315,8 @@ def _walk(cell: Cell) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     else:
         target_seed = fingerprint.derive_seed(config.seed, "targets")
         goals, repeats = evaluation.random_targets(data.y_test, data.classes, target_seed)[chosen], 1
-    images, labels, targets = everything[chosen], truth[chosen], torch.from_numpy(goals).to(where)
+    images, labels = datasets.unit(everything[chosen]), truth[chosen]
+    targets = torch.from_numpy(goals).to(where)
 
     def goal(rows: slice) -> Any:
         kind, k = config.criterion.kind, config.criterion.k
@@ -460,11 +461,13 @@ def _clean(
     }
     name = fingerprint.digest(decides)
     if name not in _cached_clean:
-        few = images[: probe.IMAGES]
+        few = datasets.unit(images[: probe.IMAGES])
         probe.network(network.model, config.model.name, few, cell.dataset.classes)
         warnings = probe.scheme(network.model, config.scheme.name, rates, few)
         schemes.install(network.model, rates, _generator(cell, "clean"))
-        if schemes.is_random(rates) and not evaluation.passes_differ(network.model, images[:100]):
+        if schemes.is_random(rates) and not evaluation.passes_differ(
+            network.model, datasets.unit(images[:100])
+        ):
             warnings.append(f"scheme {config.scheme.name}: at its rates two passes over 100 images are equal")
         outputs = evaluation.logits(network.model, images, config.batch_size)
         right = (outputs.argmax(-1) == labels).cpu().numpy()
@@ -554,8 +557,8 @@ def _probe(config: Config, data: Dataset, plan: training.Plan, rates: probe.Rate
     )
     if tried in _probed:
         return
-    images = torch.from_numpy(np.concatenate([data.x_test[: probe.IMAGES], data.x_train[: probe.IMAGES]]))
-    images = images[: probe.IMAGES]
+    few = [datasets.unit(part[: probe.IMAGES]) for part in (data.x_test, data.x_train)]
+    images = torch.from_numpy(np.concatenate(few)[: probe.IMAGES])
     model = probe.build(lambda: training.untrained(plan, data.shape), config.model.name, images, data.classes)
     probe.scheme(model, config.scheme.name, rates, images)
     _probed.add(tried)

@@ -42,7 +42,8 @@ class DatasetConfig:
     _target_: str = MISSING
     options: dict[str, Any] = field(default_factory=dict)
     train_size: int | None = None
-    epochs: int = MISSING
+    epochs: int | None = None
+    batch_size: int | None = None
 
 
 @dataclass

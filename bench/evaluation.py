@@ -15,6 +15,7 @@ from foolbox.criteria import Criterion, Misclassification, TargetedMisclassifica
 from torch import Tensor, nn
 
 from bench.attacks.criteria import TopKMisclassification
+from bench.datasets.arrays import unit
 from bench.measure import intervals
 
 
@@ -49,12 +50,12 @@ def all_targets(labels: np.ndarray, classes: int) -> np.ndarray:
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """The network's outputs, shape (images, classes), one pass of each image.
+    """The network's outputs, shape (images, classes), one pass of each image, uint8 or floats in [0, 1].
 
     Raises:
         NotFinite: for outputs that are not numbers, whose largest would be a class all the same.
     """
-    outputs = torch.cat([model(batch) for batch in images.split(batch_size)])
+    outputs = torch.cat([model(unit(batch)) for batch in images.split(batch_size)])
     check_finite(outputs)
     return outputs
 

@@ -22,7 +22,9 @@ from torch.nn.parameter import is_lazy
 from tqdm import tqdm
 
 from bench import fingerprint, records, schemes
-from bench.datasets import Dataset
+
+# not of the package, or every loader's code would be in a network's key
+from bench.datasets.arrays import Dataset, unit
 from bench.measure import intervals
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -255,7 +257,7 @@ def _fit(plan: Plan, objective: Loss, images: Tensor, labels: Tensor) -> nn.Modu
             batches = torch.randperm(len(images), generator=order).to(device).split(sizes)
             for step, rows in enumerate(batches):
                 optimizer.zero_grad()
-                loss = objective(model, images[rows], labels[rows])
+                loss = objective(model, unit(images[rows]), labels[rows])
                 if epoch == step == 0 and not math.isfinite(loss.item()):
                     raise TrainingError(
                         f"loss is {loss.item()} before the first step: the untrained network's outputs "
