@@ -21,7 +21,7 @@ from bench import attacking, fingerprint, looks, parts, probe, process
 from bench.attacks import criteria
 from bench.attacking import AttackError
 from bench.config import Config, ConfigError, decides
-from bench.datasets import unit
+from bench.datasets.arrays import unit
 from bench.defended import Defended, NotFinite
 from bench.looks import Looker
 from bench.measure import intervals, passes

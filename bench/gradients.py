@@ -29,6 +29,7 @@ from bench import aggregate, cell, fingerprint, records, schemes
 from bench.attacks import criteria
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
+from bench.datasets import unit
 from bench.measure import intervals, ranks
 from bench.records import OK, Store, Unreadable
 
@@ -285,7 +286,8 @@ def _of_record(
         torch.set_num_threads(config.threads)
         generator = torch.Generator(network.device).manual_seed(fingerprint.derive_seed(seed, "gradients"))
         schemes.install(network.model, network.rates, generator)
-        inputs, goals = (torch.from_numpy(a).to(network.device) for a in (data.x_test[indices], targets))
+        inputs = torch.from_numpy(unit(data.x_test[indices])).to(network.device)
+        goals = torch.from_numpy(targets).to(network.device)
         found = draw(network.model, inputs, goals, draws, config.batch_size).numpy()
         return {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
 

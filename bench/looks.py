@@ -16,7 +16,7 @@ from torch import Tensor
 from bench import defended as defended_module
 from bench import fingerprint, probe, process
 from bench.attacks import criteria
-from bench.datasets import unit
+from bench.datasets.arrays import unit
 from bench.defended import Defended
 from bench.measure import passes
 from bench.results.store import LOOKS, Kept, Store

@@ -17,7 +17,7 @@ from torch import nn
 from bench import datasets, fingerprint, targets
 from bench import defended as sites_of
 from bench.config import Config, ConfigError, NotApplicable, OperationConfig
-from bench.datasets import Dataset
+from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Preprocessing, Scheme, SiteError
 from bench.results.store import Store
 from bench.schemes import Dropout, Operation, strength_of

@@ -17,7 +17,7 @@ from bench import attacking, datasets, defended, fingerprint, parts, probe, targ
 from bench.attacks import criteria
 from bench.axes import IDENTITY
 from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader, decides
-from bench.datasets import Dataset
+from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Scheme
 from bench.results.files import Unreadable
 from bench.results.store import Store, key_of

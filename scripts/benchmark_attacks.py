@@ -51,6 +51,7 @@ from foolbox.criteria import TargetedMisclassification
 from torch import Tensor, nn
 
 from bench import attacks, cell, evaluation, training
+from bench.datasets import unit
 from bench.run import compose
 
 OURS = "bench"
@@ -102,7 +103,7 @@ def load_problem(overrides: Sequence[str], images: int, seed: int) -> Problem:
     x, labels = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
     right = np.flatnonzero(evaluation.correct(network, x, labels, 500))[:images]
     targets = evaluation.random_targets(data.y_test[right], data.classes, seed)
-    return Problem(network, x[right], labels[right], torch.from_numpy(targets))
+    return Problem(network, unit(x[right]), labels[right], torch.from_numpy(targets))
 
 
 # How each library is called. Each imports what it needs, so that those that aren't there don't matter.

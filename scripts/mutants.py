@@ -191,6 +191,9 @@ def main(arguments: Sequence[str] | None = None, faults: Sequence[Fault] = (), r
 DAMAGES = "tests/test_damages.py::test_a_damage_is_said_or_healed_and_changes_no_figure"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
+DATASETS = "tests/test_datasets.py::test_"
+NPZ = "tests/datasets/test_npz_file.py::test_"
+IMAGE_FILES = "tests/datasets/test_image_files.py::test_"
 Planted = tuple[str, str, str, str]
 """A fault's name, its old text, the new one, and the tests, with a space between them."""
 
@@ -430,20 +433,90 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("the teacher is kept", "return train(imitate)", "train(imitate)\n        return teacher",
          "tests/defences/test_distillation.py::test_losses_are_of_the_tempered_softmax"),
     ],
-    "bench/datasets.py": [
-        ("pixels over 256", "np.float32(255)", "np.float32(256)", "tests/test_datasets.py::test_cifar10_binary_layout"),
-        ("test images are trained on", "return Arrays(images[:-test_size]", "return Arrays(images[-len(images) + test_size :]",
-         "tests/test_datasets.py::test_digits_are_the_real_ones_split_without_overlap"),
-        ("a checksum is not looked at", "if sha256 is not None and digest.hexdigest() != sha256:", "if False:",
-         "tests/test_datasets.py::test_checksum_is_of_the_content_whatever_the_compression"),
+    "bench/datasets/arrays.py": [
+        ("pixels over 256", "LEVELS = 255", "LEVELS = 256", f"{DATASETS}grey_levels_become_numbers_a_batch_at_a_time_the_same_for_arrays_and_tensors"),
+        ("tensors stay grey levels", "if images.dtype != torch.uint8:", "if True:",
+         f"{DATASETS}a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for"),
+        ("whether there is a training half is of the test half", "return len(self.x_train) > 0", "return len(self.x_test) > 0",
+         f"{DATASETS}a_training_half_is_asked_for_only_where_a_network_is_trained"),
+    ],
+    "bench/datasets/checks.py": [
+        ("classes may be missing", "if len(found) < classes:", "if False:", f"{DATASETS}labels_that_are_not_classes_from_0_are_refused"),
+        ("images may be dark as night", "if brightest(array) <= 1 / 255 + ROUNDING:", "if False:",
+         f"{DATASETS}images_of_another_scale_or_order_are_refused_with_what_was_found"),
+        ("an output may be below 0", "if array.min() < 0:", "if False:", f"{DATASETS}labels_of_a_given_networks_outputs_may_have_gaps"),
+        ("outputs are counted, not their largest", "return 1 + max(int(array.max())", "return max(len(np.unique(array))",
+         f"{DATASETS}labels_of_a_given_networks_outputs_may_have_gaps"),
+    ],
+    "bench/datasets/loading.py": [
         ("the fingerprint is of names and shapes alone", "digest.update(np.ascontiguousarray(array).data)", "pass",
-         "tests/test_datasets.py::test_fingerprint_sees_one_changed_pixel_and_another_split"),
+         f"{DATASETS}fingerprint_sees_one_changed_pixel_and_another_split"),
         ("the part used for training is in no fingerprint", 'digest.update(f"train_size {train_size}".encode())', "pass",
-         "tests/test_datasets.py::test_fingerprint_sees_one_changed_pixel_and_another_split"),
+         f"{DATASETS}fingerprint_sees_one_changed_pixel_and_another_split"),
+        ("grey levels are made floats at loading", "return np.array(images, order=\"C\")", "return np.array(images, np.float32) / np.float32(255)",
+         "tests/datasets/test_image_files.py::test_large_images_take_a_byte_a_value_and_are_never_made_floats_at_loading"),
+        ("nothing is trained on nothing", 'if labels == "dense" and not len(x_train):', "if False:",
+         f"{DATASETS}a_training_half_is_asked_for_only_where_a_network_is_trained"),
+        ("part of no training half", "if not len(x_train) and train_size is not None:", "if False:",
+         f"{DATASETS}a_training_half_is_asked_for_only_where_a_network_is_trained"),
+        ("a loader is asked once", 'if not _name(loader).startswith("bench."):', "if False:",
+         f"{DATASETS}a_loader_that_draws_without_a_seed_is_noticed"),
+    ],
+    "bench/datasets/embedded.py": [
+        ("test images are trained on", "return Arrays(images[:-test_size]", "return Arrays(images[-len(images) + test_size :]",
+         f"{DATASETS}digits_are_the_real_ones_split_without_overlap"),
+        ("digits in the order of their writers", "default_rng(shuffle_seed).permutation(len(images))", "default_rng(shuffle_seed).permutation(1) + np.arange(len(images))",
+         f"{DATASETS}the_fingerprint_of_digits_is_what_it_always_was"),
+        ("digits of 17 levels over 17", "images / 16", "images / 17", f"{DATASETS}digits_are_the_real_ones_split_without_overlap"),
+    ],
+    "bench/datasets/idx_format.py": [
+        ("a checksum is not looked at", "if sha256 is not None and digest.hexdigest() != sha256:", "if False:",
+         f"{DATASETS}checksum_is_of_the_content_whatever_the_compression"),
         ("labels out of range are read", "arrays[-1].max() >= classes", "arrays[-1].max() > 255",
-         "tests/test_datasets.py::test_damaged_idx_files_are_refused_by_name"),
+         f"{DATASETS}damaged_idx_files_are_refused_by_name"),
+        ("room is made for what a header promises", 'data = b"" if promised > held else', "data =",
+         f"{DATASETS}plain_file_that_promises_more_than_it_holds_is_not_made_room_for"),
+    ],
+    "bench/datasets/cifar_binary.py": [
         ("CIFAR-10's planes are read as pixels", "records[:, 1:].reshape(-1, 3, 32, 32)", "records[:, 1:].reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)",
-         "tests/test_datasets.py::test_cifar10_binary_layout"),
+         f"{DATASETS}cifar10_binary_layout"),
+        ("CIFAR-10 is tested on a batch of training", "images[-1], labels[-1])", "images[0], labels[0])", f"{DATASETS}cifar10_binary_layout"),
+        ("an archive's files are not measured", "if member.size == size else None", "if True else None",
+         f"{DATASETS}cifar10_archive_is_put_in_place_whole_and_checked_or_not_at_all"),
+    ],
+    "bench/datasets/fetching.py": [
+        ("whatever is served is kept", "if sha256 is None or got == sha256:", "if True:",
+         f"{DATASETS}missing_file_is_fetched_from_its_address"),
+        ("only the first address is asked", "continue", "break", f"{DATASETS}missing_file_is_fetched_from_its_address"),
+        ("files are not put in place", "temporary.rename(path)", "pass", f"{DATASETS}missing_file_is_fetched_from_its_address"),
+    ],
+    "bench/datasets/npz_file.py": [
+        ("npz: unknown arrays are left alone", "if name not in NAMES:", "if False:",
+         f"{NPZ}arrays_that_are_missing_unknown_or_pickled_are_one_line"),
+        ("npz: half a training half", "NAMES[:2] if trained else ()", "()", f"{NPZ}arrays_that_are_missing_unknown_or_pickled_are_one_line"),
+        ("npz: pickles are read", "allow_pickle=False", "allow_pickle=True", f"{NPZ}arrays_that_are_missing_unknown_or_pickled_are_one_line"),
+        ("npz: training and test are swapped", "for name in NAMES))", "for name in (*NAMES[2:], *NAMES[:2])))",
+         f"{NPZ}an_npz_file_is_the_arrays_that_are_in_it_compressed_or_not"),
+    ],
+    "bench/datasets/image_files.py": [
+        ("images come class by class", "for turn in itertools.zip_longest(*lists)", "for turn in lists",
+         f"{IMAGE_FILES}a_folder_is_a_class_and_images_come_from_each_in_turn"),
+        ("images are as many as the shortest folder's", "itertools.zip_longest(*lists)", "zip(*lists)",
+         f"{IMAGE_FILES}a_folder_is_a_class_and_images_come_from_each_in_turn"),
+        ("the longer side is resized", "shorter = min(width, height)", "shorter = max(width, height)",
+         f"{IMAGE_FILES}images_are_resized_by_the_shorter_side_and_cut_from_the_middle"),
+        ("the longer side is rounded up", "side * resize // shorter", "-(-side * resize // shorter)",
+         f"{IMAGE_FILES}images_are_resized_by_the_shorter_side_and_cut_from_the_middle"),
+        ("cut from the corner", "round((height - crop[0]) / 2)", "0", f"{IMAGE_FILES}images_are_resized_by_the_shorter_side_and_cut_from_the_middle"),
+        ("images are picked from, not smoothed", "image.resize((width, height), method)", "image.resize((width, height), 0)",
+         f"{IMAGE_FILES}shrinking_smoothes_and_the_interpolations_differ"),
+        ("channels are turned around", "array.transpose(2, 0, 1)", "array[..., ::-1].transpose(2, 0, 1)",
+         f"{IMAGE_FILES}channels_are_red_green_and_blue_whatever_the_format"),
+        ("16 bits are cut to 8", 'if opened.mode.startswith(("I", "F")):', "if False:",
+         f"{IMAGE_FILES}image_files_and_folders_that_can_not_be_used_are_one_line_that_names_them"),
+        ("halves of other classes", "sorted(set(names) ^ set(_folders(data_dir / train)))", "None",
+         f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
+        ("the training half is limited", "read(train, None)", "read(train, limit)", f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
     ],
     "bench/fingerprint.py": [
         ("files count by their path", 'return value if content is None else {"content": content}', "return value",
@@ -458,6 +531,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_fingerprint.py::test_digest_does_not_depend_on_the_order_of_keys"),
     ],
     "bench/evaluation.py": [
+        ("grey levels are passed as they are", "model(unit(batch))", "model(batch)", f"{DATASETS}a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for"),
         ("of several gradients only the last is looked at", "passes.first & zero", "zero", "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
         ("fresh draws are one draw, repeated", "    for _ in range(draws):\n        outputs = logits(model, images, batch_size)",
          "    outputs = logits(model, images, batch_size)\n    for _ in range(draws):", "tests/test_evaluation.py::test_fresh_draws_measure_a_known_chance"),
@@ -470,6 +544,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("passes counted a batch each", "passes.forward += len(output)", "passes.forward += 1", "tests/test_evaluation.py::test_passes_are_counted_an_image_each"),
     ],
     "bench/training.py": [
+        ("training is on grey levels", "unit(images[rows])", "images[rows]", f"{DATASETS}a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for"),
         ("no dropout in training", "schemes.install(model, plan.rates, masks)", "schemes.install(model, {}, masks)",
          "tests/test_training.py::test_training_is_done_once_and_repeatable"),
         ("training seed ignored: first weights", 'fingerprint.derive_seed(seed, "weights")', 'fingerprint.derive_seed(0, "weights")', f"{KEYS}the_seed_of_training_decides_first_weights_order_and_masks"),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import datasets
+from bench import datasets, evaluation, training
 from bench.datasets import DataError
 
 SPLITS = (("train", 40), ("t10k", 12))
@@ -65,7 +65,7 @@ def test_idx_reads_plain_and_gzip_alike(idx_folder: Path) -> None:
     assert zipped.fingerprint == plain.fingerprint
     assert np.array_equal(zipped.x_train, plain.x_train)
     assert plain.x_train.shape == (40, 1, 8, 8)
-    assert plain.x_train.max() <= 1
+    assert datasets.unit(plain.x_train).max() == 1
 
 
 def test_fingerprint_sees_one_changed_pixel_and_another_split(idx_folder: Path) -> None:
@@ -201,7 +201,8 @@ def test_cifar10_binary_layout(tmp_path: Path) -> None:
     first = (folder / "data_batch_1.bin").read_bytes()
     assert data.y_train[0] == first[0]
     # red, green and blue planes, row by row
-    assert data.x_train[0, 1, 2, 3] == np.float32(first[1 + 1024 + 2 * 32 + 3]) / np.float32(255)
+    assert data.x_train[0, 1, 2, 3] == first[1 + 1024 + 2 * 32 + 3]
+    assert data.x_test[0].tobytes() == (folder / "test_batch.bin").read_bytes()[1:3073]
 
     target = folder / "data_batch_3.bin"
     whole = target.read_bytes()
@@ -243,24 +244,31 @@ def test_a_loader_of_ones_own_is_checked() -> None:
 
 
 GOOD = datasets.digits(Path())
+GREY = GOOD._replace(
+    x_train=(GOOD.x_train * 255).astype(np.uint8), x_test=(GOOD.x_test * 255).astype(np.uint8)
+)
 Images = Callable[[np.ndarray], object]
 
 
-def load_own(returned: object, train_size: int | None = None) -> datasets.Dataset:
-    return datasets.load(lambda data_dir: returned, Path(), {}, train_size)  # type: ignore[arg-type, return-value]
+def load_own(returned: object, train_size: int | None = None, **labels: str) -> datasets.Dataset:
+    return datasets.load(lambda data_dir: returned, Path(), {}, train_size, **labels)  # type: ignore[arg-type, return-value]
 
 
 def on_images(change: Images) -> tuple[object, ...]:
     return change(GOOD.x_train), GOOD.y_train, change(GOOD.x_test), GOOD.y_test
 
 
+def on_grey(change: Images) -> tuple[object, ...]:
+    return change(GREY.x_train), GREY.y_train, change(GREY.x_test), GREY.y_test
+
+
 def on_labels(change: Images) -> tuple[object, ...]:
     return GOOD.x_train, change(GOOD.y_train), GOOD.x_test, change(GOOD.y_test)
 
 
-def refused(returned: object) -> str:
+def refused(returned: object, train_size: int | None = None, **labels: str) -> str:
     with pytest.raises(DataError) as error:
-        load_own(returned)
+        load_own(returned, train_size, **labels)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -368,8 +376,99 @@ def test_floats_over_1_by_rounding_alone_are_clipped() -> None:
 
 
 def test_images_are_a_copy_so_that_nobody_changes_the_loaders_own() -> None:
-    data = load_own(GOOD)
-    assert not np.shares_memory(data.x_train, GOOD.x_train)
+    for given in (GOOD, GREY):
+        data = load_own(given)
+        assert not np.shares_memory(data.x_train, given.x_train)
+        assert not np.shares_memory(data.x_test, given.x_test)
+
+
+def test_the_fingerprint_of_digits_is_what_it_always_was() -> None:
+    found = [datasets.load(datasets.digits, Path(), {}, size).fingerprint for size in (None, 256)]
+    # of the first release; results are kept under keys that these are part of
+    assert found == [
+        "5cf3df7d478c090519ad16c2184d9d17de33f59fa7222e49d09caa7da7a2a576",
+        "43c8443eea19f1c6192616fb264b638147df863a87d66e95e8e23aecfe1b8918",
+    ]
+
+
+def test_grey_levels_become_numbers_a_batch_at_a_time_the_same_for_arrays_and_tensors() -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    expected = np.array([level / 255 for level in range(256)]).astype(np.float32)
+    for found in (datasets.unit(levels), datasets.unit(torch.from_numpy(levels)).numpy()):
+        assert found.dtype == np.float32
+        assert np.array_equal(found, expected)
+    assert levels.dtype == np.uint8
+    # what is in [0, 1] already is
+    assert datasets.unit(expected) is expected
+    tensor = torch.from_numpy(expected)
+    assert datasets.unit(tensor) is tensor
+
+    data, floats = load_own(GREY), load_own(on_grey(lambda x: x / np.float32(255)))
+    assert data.x_train.dtype == data.x_test.dtype == np.uint8
+    assert data.x_test.nbytes == GREY.x_test.nbytes
+    assert np.array_equal(datasets.unit(data.x_train), floats.x_train)
+
+
+def test_a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for() -> None:
+    class Spy(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.dtype == torch.float32
+            return x.flatten(1)[:, 16:48]
+
+    images = torch.from_numpy(GREY.x_test[:10])
+    assert torch.equal(
+        evaluation.logits(Spy(), images, 4),
+        torch.from_numpy(GREY.x_test[:10] / np.float32(255)).flatten(1)[:, 16:48],
+    )
+
+    plan = training.Plan(
+        build=lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+        rates={}, way=training.Plain(), epochs=1, batch_size=64, learning_rate=1e-2, seed=0, settings={},
+    )  # fmt: skip
+    both = (load_own(GREY, 128), load_own(on_grey(lambda x: x / np.float32(255)), 128))
+    weights = [training.fit(plan, data, torch.device("cpu")).state_dict()["1.weight"] for data in both]
+    assert torch.equal(*weights)
+
+
+def test_labels_of_a_given_networks_outputs_may_have_gaps() -> None:
+    gaps = on_labels(lambda y: np.where(y == 5, 281, y))
+    assert "never occurs" in refused(gaps)
+    data = load_own(gaps, labels="outputs")
+    assert data.classes == 282
+    assert set(data.y_test) == {*range(10), 281} - {5}
+    # what the labels mean is not of the arrays
+    assert load_own(GOOD, labels="outputs").fingerprint == load_own(GOOD).fingerprint
+    assert load_own(on_labels(lambda y: y * 0), labels="outputs").classes == 1
+    assert (
+        refused(on_labels(lambda y: y - 1), labels="outputs")
+        == "y_train: expected classes from 0, found from -1 to 8"
+    )
+    assert "integers from 0, got float64" in refused(on_labels(lambda y: y / 1), labels="outputs")
+
+
+def test_a_training_half_is_asked_for_only_where_a_network_is_trained() -> None:
+    alone = (None, None, GREY.x_test, np.maximum(GREY.y_test, 1))
+    data = load_own(alone, labels="outputs")
+    assert not data.has_training
+    assert load_own(GOOD, labels="outputs").has_training
+    assert data.x_train.shape == (0, 1, 8, 8)
+    assert data.x_train.dtype == np.uint8
+    assert len(data.y_train) == 0
+    assert np.array_equal(data.x_test, GREY.x_test)
+    assert data.classes == 10
+    assert refused(alone) == (
+        "the training half is missing (x_train, y_train), on which a network is trained; "
+        "training=pretrained does without it"
+    )
+    assert refused(alone, 100, labels="outputs") == "train_size: there is no training half, got 100; use null"
+    assert "x_train" in refused((None, *GOOD[1:]), labels="outputs")
+    assert "x_test" in refused((None, None, None, None), labels="outputs")
+    assert "x_test: expected images" in refused(
+        (None, None, GOOD.x_test[:0], GOOD.y_test[:0]), labels="outputs"
+    )
+    changed = GREY.x_test.copy()
+    changed[3, 0, 4, 4] ^= 1
+    assert load_own((None, None, changed, alone[3]), labels="outputs").fingerprint != data.fingerprint
 
 
 def test_dark_images_and_classes_out_of_training_are_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ import torch
 from foolbox.criteria import Criterion
 from torch import Tensor, nn
 
-from bench.datasets import unit
+from bench.datasets.arrays import unit
 from bench.defended import check_finite
 
 

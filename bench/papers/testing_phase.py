@@ -23,6 +23,7 @@ import torch
 from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
 from bench.command import Parser, guarded
 from bench.config import STRANGER, ConfigError, Reader
+from bench.datasets import unit
 from bench.measure import intervals, ranks
 from bench.measure.intervals import NOTHING, Estimate, difference, mean_of
 from bench.papers import published
@@ -507,7 +508,7 @@ def grid(
     if data.fingerprint != record["data"]["fingerprint"]:
         raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
     return {
-        "originals": data.x_test[chosen],
+        "originals": unit(data.x_test[chosen]),
         "labels": [int(of[i][0]) for i in chosen],
         "targets": [int(of[i][1]) for i in chosen],
         "rows": {

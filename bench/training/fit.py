@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from tqdm import tqdm
 
 from bench import fingerprint
-from bench.datasets import Dataset, unit
+from bench.datasets.arrays import Dataset, unit
 from bench.defended import Behind, Defended
 from bench.process import seeded
 
