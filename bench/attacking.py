@@ -22,7 +22,7 @@ from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import evaluation, records
+from bench import evaluation, fingerprint
 from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
 from bench.training import seeded
 
@@ -110,7 +110,7 @@ def attack(
             the network.
         NotFinite: if the network's outputs in its passes were not all numbers.
     """
-    before = records.hash_tensors(model.state_dict())
+    before = fingerprint.hash_tensors(model.state_dict())
     victim = PyTorchModel(model, bounds=(0, 1), device=images.device)
     results: list[_Rows] = []
     passes = evaluation.Passes()
@@ -143,7 +143,7 @@ def attack(
             f"logits that are not finite numbers, in {passes.not_finite} of the {passes.forward} passes "
             f"of an image by attack {named.name}"
         )
-    if records.hash_tensors(model.state_dict()) != before:
+    if fingerprint.hash_tensors(model.state_dict()) != before:
         raise AttackError(f"attack {named.name} changed the network's weights or buffers")
     model.eval()
 

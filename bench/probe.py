@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import evaluation, records, schemes
+from bench import evaluation, fingerprint, schemes
 from bench.config import ConfigError
 from bench.models import Operation
 
@@ -58,7 +58,7 @@ def network(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
             in another pass, and the same whatever other images are in the batch.
     """
     key = f"model: {name}"
-    before = records.hash_tensors(model.state_dict())
+    before = fingerprint.hash_tensors(model.state_dict())
     with _no_global_draws(f"{key} draws by itself although no site is random"):
         outputs = _pass(key, model, images)
     if not isinstance(outputs, Tensor):
@@ -81,7 +81,7 @@ def network(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
         raise ConfigError(
             f"{key} draws by itself although no site is random (two passes over the same images differ)"
         )
-    if records.hash_tensors(model.state_dict()) != before:
+    if fingerprint.hash_tensors(model.state_dict()) != before:
         raise ConfigError(f"{key} changes its own weights or buffers in a pass, in evaluation mode")
     alone = torch.cat([_pass(key, model, image) for image in images.split(1)])
     if not _near(alone, outputs):

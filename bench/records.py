@@ -9,7 +9,6 @@ are JSON documents; samples, gradients and checkpoints are safetensors.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -314,7 +313,7 @@ def write_tensors(
     # tensors that share their memory, as those of a module that is registered twice, are each kept whole
     whole = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     held = {"format": FORMAT, "kind": kind, "key": key, "about": dict(about or {})}
-    content = fingerprint.digest({**held, "tensors": hash_tensors(whole)})
+    content = fingerprint.digest({**held, "tensors": fingerprint.hash_tensors(whole)})
 
     def save(temporary: Path) -> None:
         try:
@@ -342,7 +341,7 @@ def read_tensors(path: Path, kind: str, key: str) -> tuple[dict[str, torch.Tenso
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         held = json.loads(metadata["bench"])
         content = held.pop("sha256")
-        matches = content == fingerprint.digest({**held, "tensors": hash_tensors(tensors)})
+        matches = content == fingerprint.digest({**held, "tensors": fingerprint.hash_tensors(tensors)})
     except OSError as error:
         raise Unreadable(path, f"damaged ({error.strerror or _short(error)})") from None
     except (
@@ -379,16 +378,6 @@ def about_tensors(path: Path) -> dict[str, Any]:
     except (Unreadable, OSError, SafetensorError, ValueError, KeyError, TypeError):
         return {}
     return about if isinstance(about, dict) else {}
-
-
-def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes, whatever their order."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _short(error: BaseException) -> str:

@@ -115,7 +115,7 @@ def trained(plan: Plan, dataset: Dataset, folder: Path, device: torch.device) ->
         model = fit(plan, dataset, device)
         seconds = time.perf_counter() - start
         state = _state(model)
-        sha256 = records.hash_tensors(state)
+        sha256 = fingerprint.hash_tensors(state)
         about = {
             "seconds": round(seconds, 3),
             "weights": sha256,
