@@ -4,31 +4,27 @@ Here belongs what makes a key change when a result could. What is stored under a
 """
 
 import ast
-import contextlib
+import dis
 import hashlib
-import importlib.util
 import inspect
 import json
+import linecache
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
-VERSIONED = ("torch", "foolbox", "eagerpy", "numpy")
-"""Packages whose version can change a result, and so stands for their source."""
+import torch
+
+from bench.imports import VERSIONED, distributions, imports, installed_version, is_standard, located, spec_of
 
 
 def versions() -> dict[str, str]:
     """The installed version of every package that can change a result."""
-    return {name: _version(name) for name in VERSIONED}
-
-
-@cache
-def _version(package: str) -> str:
-    return version(package)
+    return {name: installed_version(name) for name in VERSIONED}
 
 
 def digest(value: Any) -> str:
@@ -93,6 +89,16 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 @cache
 def _content(path: str, *changed: int) -> str:
     """SHA-256 of a file; read once, until it changes."""
@@ -105,26 +111,102 @@ def derive_seed(seed: int, purpose: str) -> int:
     return int(hashlib.sha256(f"{seed} {purpose}".encode()).hexdigest()[:16], 16) >> 1
 
 
-def code(*objects: Any) -> str:
-    """SHA-256 of the source that classes, functions or modules are made of.
+class Unidentified(Exception):
+    """What can't stand in a key: one line that names it and the remedy."""
 
-    That is their own modules and every module of the same top-level package that these import,
-    wherever in the module they do. Comments, docstrings and layout are left out, so that an edit
-    of words loses no result.
+
+def code(*objects: Any) -> str:
+    """SHA-256 of the code that classes, functions or modules are made of.
+
+    That is their own modules and every module that these use, wherever in a module they import it: by source
+    where it is ``bench``'s or somebody's own, by name and version where it is of an installed distribution.
+    What ``bench`` imports from elsewhere is not looked at: ``VERSIONED`` names what of it can matter. Of
+    ``from package import module`` and ``import package.module`` the module counts, the package's
+    ``__init__`` only where something of it is used; ``bench``'s own, which merely gathers names, never. The
+    standard library doesn't count. Comments, docstrings and layout are left out, so that an edit of words
+    loses no result.
+
+    Of what was typed into a notebook or a console its own source counts, and what it uses of the globals.
+
+    Raises:
+        Unidentified: for an object whose source isn't to be had.
     """
-    pending = [o.__name__ if inspect.ismodule(o) else o.__module__ for o in objects]
+    pending: list[str] = []
     sources: dict[str, str] = {}
+    for o in objects:
+        _begin(o, pending, sources)
     while pending:
         name = pending.pop()
-        if name in sources or name.partition(".")[0] in VERSIONED:
+        if name in sources or name == "bench":
             continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        top = name.partition(".")[0]
+        if top != "bench" and (found := distributions(top)):
+            sources[top] = " ".join(found)
             continue
-        package = name if spec.submodule_search_locations else name.rpartition(".")[0]
-        sources[name], imports = _read(spec.origin, Path(spec.origin).stat().st_mtime_ns, package)
-        pending += [i for i in imports if i.partition(".")[0] == name.partition(".")[0]]
+        path, package = located(name)
+        if path is None or is_standard(path):
+            continue
+        if not path.endswith(".py"):
+            sources[name] = _content(path, *_stamp(Path(path)))
+            continue
+        sources[name], used = _read(path, Path(path).stat().st_mtime_ns, package)
+        pending += used
     return digest(sources)
+
+
+def _begin(o: Any, pending: list[str], sources: dict[str, str]) -> None:
+    """Puts the module of an object among those to be read; what has none is read here."""
+    name = o.__name__ if inspect.ismodule(o) else getattr(o, "__module__", None)
+    if not isinstance(name, str):
+        name = "?"
+    spec = spec_of(name)
+    if spec is not None or located(name)[0]:
+        # of "python -m package.module" the name is known all the same
+        pending.append(spec.name if spec is not None and name == "__main__" else name)
+        return
+    said = name if inspect.ismodule(o) else f"{name}.{getattr(o, '__qualname__', type(o).__qualname__)}"
+    if said in sources:
+        return
+    try:
+        sources[said] = _meaning(ast.parse(_typed(o)))
+    except (OSError, TypeError, SyntaxError):
+        raise Unidentified(f"{said}: its source isn't to be had; put it into a module of its own") from None
+    for other in o.__mro__[1:-1] if inspect.isclass(o) else ():
+        _begin(other, pending, sources)
+    for function in _functions(o):
+        for word in _words(function.__code__) & set(function.__globals__):
+            value = function.__globals__[word]
+            if inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value):
+                _begin(value, pending, sources)
+                continue
+            try:
+                sources[f"{name}.{word}"] = digest(value)
+            except (TypeError, ValueError):
+                raise Unidentified(
+                    f"{said}: it uses {word}, a {type(value).__name__}; put both into a module of their own"
+                ) from None
+
+
+def _functions(o: Any) -> list[FunctionType]:
+    inside = vars(o).values() if inspect.isclass(o) else [o]
+    return [f for f in map(inspect.unwrap, inside) if isinstance(f, FunctionType)]
+
+
+def _typed(o: Any) -> str:
+    """The source of a function or class without a module's file; a class's methods know the cell it is of."""
+    try:
+        return textwrap.dedent(inspect.getsource(o))
+    except (OSError, TypeError):
+        for function in _functions(o) if inspect.isclass(o) else ():
+            if lines := linecache.getlines(function.__code__.co_filename):
+                return "".join(lines)
+        raise
+
+
+def _words(code: CodeType) -> set[str]:
+    """The globals that a piece of code asks for, those of the functions inside it too."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return found.union(*(_words(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def source(function: Any) -> str:
@@ -135,23 +217,13 @@ def source(function: Any) -> str:
 @cache
 def _read(path: str, changed_ns: int, package: str) -> tuple[str, tuple[str, ...]]:
     """What a module means, and what it imports; read once, until the file changes."""
-    tree = ast.parse(Path(path).read_bytes())
-    imports = tuple(_imports(tree, package))
-    return _meaning(tree), imports
-
-
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            yield base
-            for alias in node.names:
-                # "from package import name" may mean a module; a name that isn't one has no spec
-                with contextlib.suppress(ModuleNotFoundError):
-                    if importlib.util.find_spec(f"{base}.{alias.name}"):
-                        yield f"{base}.{alias.name}"
+    text = Path(path).read_bytes()
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        # of a package's modules one for another Python may be among those that are never imported
+        return hashlib.sha256(text).hexdigest(), ()
+    return _meaning(tree), tuple(imports(tree, package))
 
 
 def _meaning(tree: ast.Module) -> str:

@@ -189,6 +189,7 @@ def main(arguments: Sequence[str] | None = None, faults: Sequence[Fault] = (), r
 
 
 DAMAGES = "tests/test_damages.py::test_a_damage_is_said_or_healed_and_changes_no_figure"
+CODE = "tests/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
 DATASETS = "tests/test_datasets.py::test_"
@@ -518,15 +519,35 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
         ("the training half is limited", "read(train, None)", "read(train, limit)", f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
     ],
+    "bench/imports.py": [
+        ("keys without the versions", "return version(package)", 'return ""', f"{KEYS}versions_are_the_installed_ones"),
+        ("what a package's __init__ says is not looked at", "if not module or _says(base, alias.name):", "if _says(base, alias.name):",
+         f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
+        ("an __init__ that hides a module doesn't count", "if not module or _says(base, alias.name):", "if not module:",
+         f"{CODE}an_init_counts_with_what_it_imports_and_where_it_hides_a_module"),
+        ("every __init__ counts", "if not module or _says(base, alias.name):", "if True:",
+         f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
+        ("attributes of a package are not followed", "while words and _is_module(", "while False and _is_module(",
+         f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
+        ("installed packages stand by their source", "if not any(_INSTALLED.intersection", "if True or not any(_INSTALLED.intersection",
+         f"{CODE}an_installed_package_stands_by_its_version_and_one_in_development_by_its_source"),
+        ("every distribution is asked", "if is_bench(package) and not is_bench(base):", "if False:",
+         f"{CODE}what_no_installed_package_is_asked_of_costs_no_look_at_all_of_them"),
+    ],
     "bench/fingerprint.py": [
         ("files count by their path", 'return value if content is None else {"content": content}', "return value",
          "tests/test_depends.py::test_files_that_options_name_count_by_their_content"),
-        ("keys without the versions", "return {name: _version(name) for name in VERSIONED}", "return {}", f"{KEYS}versions_are_the_installed_ones"),
         ("every purpose has the same seed", 'f"{seed} {purpose}"', 'f"{seed}"', "tests/test_fingerprint.py::test_no_two_purposes_share_a_seed"),
-        ("what a module imports is not read", "pending += [i for i in imports", "pending += [i for i in ()",
-         "tests/test_fingerprint.py::test_code_sees_what_can_change_a_result_and_nothing_else"),
+        ("what a module imports is not read", "pending += used", "pass",
+         f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
+        ("an installed bench stands by its version", 'if top != "bench" and (found', "if (found",
+         f"{CODE}an_installed_package_stands_by_its_version_and_one_in_development_by_its_source"),
+        ("what a typed function uses doesn't count", "for word in _words(function.__code__) & set(function.__globals__):", "for word in ():",
+         f"{CODE}what_was_typed_is_refused_by_name_unless_its_source_is_kept"),
+        ("the hash of weights is of names and shapes alone", "digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)", "pass",
+         f"{CODE}the_hash_of_tensors_sees_names_types_shapes_and_values"),
         ("comments are code", "return ast.unparse(tree)", "return ast.dump(tree, include_attributes=True)",
-         "tests/test_fingerprint.py::test_code_sees_what_can_change_a_result_and_nothing_else"),
+         f"{CODE}comments_docstrings_and_layout_are_no_code"),
         ("the order of settings is in the key", "json.dumps(value, sort_keys=True)", "json.dumps(value)",
          "tests/test_fingerprint.py::test_digest_does_not_depend_on_the_order_of_keys"),
     ],
@@ -596,7 +617,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
-        ("an attack may change the network", "if records.hash_tensors(model.state_dict()) != before:", "if False:",
+        ("an attack may change the network", "if fingerprint.hash_tensors(model.state_dict()) != before:", "if False:",
          "tests/test_foreign.py::test_what_cannot_be_used_fails_the_cell_in_one_line"),
         ("NaN samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = blank", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
         ("blank samples not given up", "given_up = blank | ~flat.isfinite().all(1)", "given_up = ~flat.isfinite().all(1)", f"{KEPT}what_is_no_image_is_given_up_and_not_claimed"),
