@@ -18,16 +18,18 @@ from typing import Any
 
 import pandas as pd
 
-from bench import records
 from bench.axes import GROUPS, IDENTITY
-from bench.cell import names
 from bench.command import guarded
 from bench.config import ConfigError
-from bench.records import MISSING, NOT_APPLICABLE, OK, Store, write_text
+from bench.plan import names
+from bench.results import files as records
+from bench.results.files import write_text
+from bench.results.store import MISSING, NOT_APPLICABLE, OK, Store
 
 COLUMNS = {
     "dataset": "the data: a file in conf/dataset, or its name",
     "model": "the network: a file in conf/model",
+    "training": "how its weights came about: a file in conf/training",
     "scheme": "what is random at test time: a file in conf/scheme",
     "attack": "the attack: a file in conf/attack",
     "criterion": "what counts as adversarial: a file in conf/criterion",
@@ -371,7 +373,7 @@ def progress(results: Path) -> str:
     if not left or not now:
         return words
     networks = {entry["checkpoint"] for entry in entries} - {None}
-    checkpoints = [store.checkpoints / f"{name}.safetensors" for name in networks]
+    checkpoints = [store.path("checkpoints", name) for name in networks]
     fitted = [path for path in checkpoints if path.exists() and path.stat().st_mtime >= start]
     untrained = sum(not path.exists() for path in checkpoints)
     training = _covered([_fitting(path) for path in fitted])

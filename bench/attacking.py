@@ -54,7 +54,7 @@ class Passes:
     not_finite: int = 0
 
 
-@contextmanager
+@contextlib.contextmanager
 def counted(model: nn.Module) -> Iterator[Passes]:
     """Counts the passes that a network makes inside the block, and looks at the first gradients."""
     passes = Passes()
@@ -211,9 +211,7 @@ def attack(
     lost = gone["given_up"] | gone["too_far"] | gone["without_start"]
     if kept and lost.all():
         counts = ", ".join(f"{n.replace('_', ' ')} {c.sum()}" for n, c in gone.items() if c.any())
-        raise AttackError(
-            f"attack {name} gave nothing that can be used for any of {kept} images ({counts})"
-        )
+        raise AttackError(f"attack {name} gave nothing that can be used for any of {kept} images ({counts})")
     zero = [r.zero_gradient for r in results]
     told = [z for z in zero if z is not None]
     return Attacked(
@@ -275,7 +273,15 @@ def _batch(
             one = np.ones(1, dtype=bool)
             return _Rows(images, ~one, given_up=~one, too_far=~one, without_start=one)
         rows = [
-            _batch(run, name, epsilon, victim, images[i : i + 1], goal, slice(batch.start + i, batch.start + i + 1))
+            _batch(
+                run,
+                name,
+                epsilon,
+                victim,
+                images[i : i + 1],
+                goal,
+                slice(batch.start + i, batch.start + i + 1),
+            )
             for i in range(len(images))
         ]
         kinds = ("claimed", "given_up", "too_far", "without_start")

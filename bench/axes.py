@@ -8,13 +8,23 @@ from typing import Literal
 
 Side = Literal["defender", "attacker"]
 
-IDENTITY = ("dataset", "model", "scheme", "attack", "criterion", "train_rate", "test_rate", "seed")
+IDENTITY = (
+    "dataset",
+    "model",
+    "training",
+    "scheme",
+    "attack",
+    "criterion",
+    "train_rate",
+    "test_rate",
+    "seed",
+)
 """What names a cell to a person."""
 
-GROUPS = ("dataset", "model", "scheme", "attack", "criterion")
+GROUPS = ("dataset", "model", "training", "scheme", "attack", "criterion")
 """Those of them that are files of conf/, each with settings of its own."""
 
-DEFENDER = ("model", "scheme", "train_rate", "test_rate")
+DEFENDER = ("model", "training", "scheme", "train_rate", "test_rate")
 """What of a cell's name says who defends."""
 
 _OF_TRAINING = ("dataset.epochs", "dataset.train_size")

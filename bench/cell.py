@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from bench import attacking, fingerprint, looks, parts, probe, process
-from bench.attacks import criteria
 from bench.attacking import AttackError
+from bench.attacks import criteria
 from bench.config import Config, ConfigError, decides
 from bench.datasets.arrays import unit
 from bench.defended import Defended, NotFinite
@@ -215,12 +215,34 @@ def _walk(cell: Cell) -> dict[str, Any]:
         "warnings": [
             *([_PROBABILITIES.format(config.model.name)] if bare.probabilities else []),
             *_of_scheme(cell, behind),
-            *([f"only {count} test images that the network gets right, not {config.samples}"] if fewer else []),
+            *(
+                [f"only {count} test images that the network gets right, not {config.samples}"]
+                if fewer
+                else []
+            ),
             *_of_attack(config.attack.name, samples),
             *_disagreeing(config.attack.name, claimed, fresh.success, defended.random),
         ],
         "seconds": {"attack": about["seconds"], "training": trained.seconds},
     }
+
+
+def clean(cell: Cell) -> tuple[np.ndarray, float]:
+    """Which test images a cell's network gets right without its scheme; it is trained first if need be.
+
+    Returns:
+        Booleans of shape (images,), and how long its training took, whenever that was.
+
+    Raises:
+        TrainingError: for a network of which nothing could be learnt.
+    """
+    with process.threads(cell.config.threads):
+        trained = _trained(cell)
+        defended = parts.behind(cell.config, trained.network, cell.scheme, cell.identity["network"])
+        looker = Looker(cell.identity, trained.sha256, cell.config.batch_size, cell.config.threads)
+        right = _clean(cell, looker.twin, defended.twin).right
+        _check_worth(cell, looker, defended, right)
+    return right, trained.seconds
 
 
 def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray) -> Kept:
@@ -306,9 +328,7 @@ def _seed(cell: Cell, purpose: str) -> int:
 def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
     names = (cell.config.model.name, cell.config.scheme.name)
     classes = cell.classes
-    return looks.clean(
-        cell.store, looker, defended, names, cell.dataset, classes, _seed(cell, "clean")
-    )
+    return looks.clean(cell.store, looker, defended, names, cell.dataset, classes, _seed(cell, "clean"))
 
 
 def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarray) -> None:

@@ -80,7 +80,6 @@ class OperationConfig:
     _target_: str = "bench.schemes.Dropout"
     options: dict[str, Any] = field(default_factory=dict)
 
-
     @classmethod
     def of(cls, key: str, given: Any) -> "OperationConfig":
         """From the short name of one of this project's own, or ``_target_`` and ``options``.

@@ -64,7 +64,9 @@ class Preprocessing:
         if not (self.std > 0).all():
             raise ValueError(f"expected a std over 0, got {std}")
         if {len(self.mean), len(self.std)} - {1} and len({len(self.mean), len(self.std)} - {1}) > 1:
-            raise ValueError(f"expected as many values of std as of mean, got {len(self.std)}, {len(self.mean)}")
+            raise ValueError(
+                f"expected as many values of std as of mean, got {len(self.std)}, {len(self.mean)}"
+            )
 
     @property
     def channels(self) -> int:

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bench.records import NOT_APPLICABLE, OK
+from bench.results.store import NOT_APPLICABLE, OK
 
 PANELS = (
     ("fresh_success_pct", "attack success on fresh draws, %", "rocket_r", 100.0),

@@ -33,7 +33,8 @@ from scipy.optimize import linprog
 from bench import aggregate, axes, transfer
 from bench.command import Parser, fail, guarded
 from bench.config import ConfigError
-from bench.records import OK, write_text
+from bench.results.files import write_text
+from bench.results.store import OK
 
 
 @dataclass(frozen=True)

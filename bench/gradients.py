@@ -25,13 +25,16 @@ from foolbox.criteria import TargetedMisclassification
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import aggregate, cell, fingerprint, records, schemes
+from bench import aggregate, fingerprint, looks, parts, plan
+from bench.results import files as records
 from bench.attacks import criteria
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
+from bench.datasets.arrays import unit
 from bench.datasets import unit
 from bench.measure import intervals, ranks
-from bench.records import OK, Store, Unreadable
+from bench.results.files import Unreadable
+from bench.results.store import OK, Store, tensors
 
 COLUMNS = {
     "checkpoint": "the network: store/checkpoints/<checkpoint>.safetensors",
@@ -259,39 +262,32 @@ def _of_record(
     record: Mapping[str, Any], store: Store, draws: int, images: int, seed: int, reader: Reader
 ) -> dict[str, np.ndarray]:
     """What ``measure`` says of its first images, which these are, and the draws at the first of them."""
-    samples = store.samples(record["key"])
-    chosen = _rows(samples["indices"], images, seed)
-    indices, targets = samples["indices"][chosen], samples["targets"][chosen]
-    config = cell.check_alike(record, reader)
+    rows = _rows(np.array(record["images"]["indices"]), images, seed)
+    indices, targets = (np.array(record["images"][name])[rows] for name in ("indices", "targets"))
+    config = plan.check_alike(record, reader)
     decides = {
-        "checkpoint": record["checkpoint"],
-        "rates": record["test_rates"],
-        "read": record["read"],
         "data": record["data"]["fingerprint"],
         "rows": [indices.tolist(), targets.tolist()],
-        "batch_size": config.batch_size,
-        "threads": config.threads,
         "draws": draws,
         "seed": seed,
-        "versions": fingerprint.versions(),
         # of this module, which imports everything, only what decides
-        "code": [fingerprint.code(schemes, criteria), fingerprint.source(draw), fingerprint.source(measure)],
+        "source": [fingerprint.source(draw), fingerprint.source(measure)],
     }
 
-    def drawn() -> dict[str, np.ndarray]:
-        network = cell.restore(record, store, reader)
-        data = cell.dataset(config)
+    def drawn() -> dict[str, torch.Tensor]:
+        defended = plan.restore(record, store, reader).defended
+        data = parts.dataset(config)
         if data.fingerprint != record["data"]["fingerprint"]:
             raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
-        torch.set_num_threads(config.threads)
-        generator = torch.Generator(network.device).manual_seed(fingerprint.derive_seed(seed, "gradients"))
-        schemes.install(network.model, network.rates, generator)
-        inputs = torch.from_numpy(unit(data.x_test[indices])).to(network.device)
-        goals = torch.from_numpy(targets).to(network.device)
-        found = draw(network.model, inputs, goals, draws, config.batch_size).numpy()
-        return {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
+        inputs, goals = torch.from_numpy(unit(data.x_test[indices])), torch.from_numpy(targets)
+        with defended.model(fingerprint.derive_seed(seed, "gradients")) as model:
+            where = defended.device
+            found = draw(model, inputs.to(where), goals.to(where), draws, config.batch_size).numpy()
+        seen = {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
+        return tensors(seen)
 
-    return store.remember("gradients", decides, drawn)
+    kept = looks.look(store, looks.Looker.of(record), "gradients", decides, drawn, (criteria,), "gradients")
+    return {name: tensor.numpy() for name, tensor in kept.values.items()}
 
 
 def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:

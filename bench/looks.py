@@ -109,7 +109,13 @@ class Clean:
 
 
 def clean(
-    store: Store, looker: Looker, defended: Defended, names: tuple[str, str], data: Any, classes: int, seed: int
+    store: Store,
+    looker: Looker,
+    defended: Defended,
+    names: tuple[str, str],
+    data: Any,
+    classes: int,
+    seed: int,
 ) -> Clean:
     """Which test images are given their label in one pass; the network and its scheme are tried on a few first.
 
@@ -148,7 +154,11 @@ def clean(
 
     decides = {"data": data.fingerprint, "seed": seed, "sites": sorted(defended.scheme), "classes": classes}
     kept = look(store, looker, "clean", decides, make, (passes, probe))
-    return Clean(kept.key, unflagged(kept.values["right"]), *(kept.values[n] for n in ("probabilities", "alike", "mixing")))
+    return Clean(
+        kept.key,
+        unflagged(kept.values["right"]),
+        *(kept.values[n] for n in ("probabilities", "alike", "mixing")),
+    )
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,7 @@ def fresh(
     Raises:
         NotFinite: for logits that are not numbers.
     """
+
     def make() -> dict[str, Any]:
         start = time.perf_counter()
         behind = defended()

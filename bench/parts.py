@@ -7,7 +7,7 @@ which things are checked, and keys, are ``plan``'s business.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,11 @@ def dataset(config: Config) -> Dataset:
         labels = "outputs" if foreign else "dense"
         try:
             _datasets[name] = datasets.load(
-                loader, Path(config.data_dir), config.dataset.options, config.dataset.train_size, labels=labels
+                loader,
+                Path(config.data_dir),
+                config.dataset.options,
+                config.dataset.train_size,
+                labels=labels,
             )
         except datasets.DataError as error:
             raise ConfigError(f"dataset={config.dataset.name}: {error}") from None
@@ -222,9 +226,7 @@ def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None
         known = {"network": known, "operations": operations(config)}
     before, outputs = preprocessing(config), config.model.outputs
     try:
-        return Defended(
-            network, sites(config), acting, preprocessing=before, outputs=outputs, known=known
-        )
+        return Defended(network, sites(config), acting, preprocessing=before, outputs=outputs, known=known)
     except SiteError as error:
         where = "model." if str(error).startswith("outputs:") else "model.sites."
         raise ConfigError(f"{where}{error}") from None

@@ -16,7 +16,7 @@ from torch import nn
 from bench import attacking, datasets, defended, fingerprint, parts, probe, targets
 from bench.attacks import criteria
 from bench.axes import IDENTITY
-from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader, decides
+from bench.config import STRANGER, Config, ConfigError, Reader, decides
 from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Scheme
 from bench.results.files import Unreadable
@@ -267,7 +267,9 @@ def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
             f"{record['key']}; run the sweep again"
         )
     versions = record["versions"]
-    other = [f"{n} {versions.get(n)}, not {v}" for n, v in fingerprint.versions().items() if versions.get(n) != v]
+    other = [
+        f"{n} {versions.get(n)}, not {v}" for n, v in fingerprint.versions().items() if versions.get(n) != v
+    ]
     if other:
         raise ConfigError(f"record {record['key']} was made with {'; '.join(other)}; run the sweep again")
     return config

@@ -131,7 +131,9 @@ def sites(defended: Defended, name: str, images: Tensor) -> None:
                 f"some that are: {', '.join(others[-8:])}"
             )
         if not isinstance(seen[0], tuple):
-            inside = [p for p, s in found.items() if p.startswith(f"{path}.") and s and isinstance(s[0], tuple)]
+            inside = [
+                p for p, s in found.items() if p.startswith(f"{path}.") and s and isinstance(s[0], tuple)
+            ]
             hint = f"; inside it: {', '.join(inside[-8:])}" if inside else ""
             raise ConfigError(
                 f"model.sites.{site}: submodule {path!r} of {name} gives {seen[0]}, expected a tensor{hint}"
@@ -164,7 +166,11 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
         watched = _Watched(operation, f"{key}: the operation at site {site}", resized)
 
         def drawn(
-            seed: int, rate: float = rate, site: str = site, watched: Operation = watched, given: Tensor = images
+            seed: int,
+            rate: float = rate,
+            site: str = site,
+            watched: Operation = watched,
+            given: Tensor = images,
         ) -> tuple[Tensor, Tensor, Tensor]:
             """What comes out, and the generator's state after one pass and after another."""
             behind = defended.behind({site: (watched, rate)})

@@ -28,10 +28,11 @@ from bench import config as settings
 from bench.axes import GROUPS
 from bench.command import bear_output, fail, guarded, hold, lost_signal, one_line, stopped
 from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader
-from bench.records import OK, Store, Unreadable, log
+from bench.results.files import Unreadable, log
+from bench.results.store import OK, Store
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
+    from bench.plan import Cell
 
 
 def conf_dir() -> str:
@@ -55,7 +56,7 @@ def typed(composed: DictConfig) -> Config:
         for group in GROUPS:
             if group not in chosen:
                 raise ConfigError(f"{group}: expected one choice")
-            own[group].name = own[group].name or str(chosen[group])
+            own[group].name = own[group].get("name") or str(chosen[group])
     return settings.typed(own)
 
 
@@ -103,7 +104,7 @@ def prepare_sweep(config: DictConfig) -> None:
     Raises:
         SystemExit: with status 2 for a bad job, or a folder that another sweep is writing to.
     """
-    from bench import aggregate, cell
+    from bench import aggregate, cell, parts, plan
 
     problems, jobs, cells = [], [], []
     for overrides in expand(config):
@@ -121,12 +122,12 @@ def prepare_sweep(config: DictConfig) -> None:
         try:
             try:
                 if runs_here(config):
-                    cell.device(job)
-                one = cell.prepare(job)
+                    parts.device(job)
+                one = plan.prepare(job)
                 ready[one.key] = one
-                cells.append(cell.entry(job, one.key, one.training.key))
+                cells.append(plan.entry(job, one.key, one.checkpoint))
             except NotApplicable as reason:
-                cells.append(cell.entry(job, cell.not_applicable(job, str(reason))["key"], None))
+                cells.append(plan.entry(job, cell.not_applicable(job, str(reason))["key"], None))
         # foreign code may raise anything when it is imported or made
         except (Exception, SystemExit) as error:
             problems.append(one_line(error, overrides))
@@ -136,9 +137,9 @@ def prepare_sweep(config: DictConfig) -> None:
         raise SystemExit(2)
     results = Path(job.output_dir) / job.name
     Command.lock = hold(results)
-    open_store(cell.store(job))
+    open_store(parts.store(job))
     try:
-        aggregate.write_manifest(results, cell.store(job), cells)
+        aggregate.write_manifest(results, parts.store(job), cells)
     except OSError as error:
         fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
     Command.sweep, Command.transfer, Command.cells = results, job.transfer, ready
@@ -186,7 +187,7 @@ def expand(config: DictConfig) -> list[list[str]]:
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def job(composed: DictConfig) -> None:
     """One cell. In a sweep it never raises, so that the others go on."""
-    from bench import aggregate, cell
+    from bench import aggregate, cell, parts, plan
 
     bear_output()
     # a bar's lock between processes would be left behind by a worker that is killed
@@ -199,8 +200,8 @@ def job(composed: DictConfig) -> None:
         config = typed(composed)
         try:
             if not sweeping:
-                cell.device(config)
-            ready = cell.prepare(config)
+                parts.device(config)
+            ready = plan.prepare(config)
             if not sweeping:
                 open_store(ready.store)
             record = cell.run(ready)

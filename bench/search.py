@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from bench import aggregate, cell, evaluation, figures, training
+from bench import aggregate, cell, figures, plan
 from bench import config as settings
-from bench.cell import Cell
+from bench.plan import Cell
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
-from bench.records import OK, write_document, write_text
+from bench.results.files import write_document, write_text
+from bench.results.store import OK
 from bench.run import compose
 
 FIGURES = {
@@ -126,7 +126,7 @@ class Cells:
         self.folder = Path(config.output_dir) / config.name
         self.train_rates, self.test_rates = list(train_rates), [0.0, *rates_above(step)]
         self.cells = {
-            (r, q): cell.prepare(dataclasses.replace(config, train_rate=r, test_rate=q))
+            (r, q): plan.prepare(dataclasses.replace(config, train_rate=r, test_rate=q))
             for r in self.train_rates
             for q in self.test_rates
         }
@@ -140,20 +140,15 @@ class Cells:
         """
         start = time.perf_counter()
         ready = self.cells[train_rate, 0.0]
-        torch.set_num_threads(self.config.threads)
-        data, device = ready.dataset, ready.device
         try:
-            trained = training.trained(ready.training, data, ready.store.checkpoints, device)
-            images, labels = (torch.from_numpy(part).to(device) for part in (data.x_test, data.y_test))
-            right = evaluation.correct(trained.model, images, labels, self.config.batch_size)
-            training.check_learnt(right, data.y_test)
+            right, seconds = cell.clean(ready)
         except cell.SAID as error:
             fail(f"train_rate={train_rate:g}: {' '.join(str(error).split())}", 1)
         accuracy = 100 * float(right.mean())
         others = [self.cells[rate, 0.0] for rate in self.train_rates]
-        left = sum(not (c.store.checkpoints / f"{c.training.key}.safetensors").exists() for c in others)
+        left = sum(not c.store.path("checkpoints", c.checkpoint).exists() for c in others)
         say = f"train_rate {train_rate:g}: accuracy {accuracy:.2f} %"
-        self._say(say, start, f"{left} more to train" if left else "", left * trained.seconds)
+        self._say(say, start, f"{left} more to train" if left else "", left * seconds)
         return accuracy
 
     def evaluate(self, train_rate: float, test_rate: float) -> float:
@@ -165,7 +160,7 @@ class Cells:
         start = time.perf_counter()
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
-        cells = [cell.entry(c.config, c.key, c.training.key) for c in self.visited]
+        cells = [plan.entry(c.config, c.key, c.checkpoint) for c in self.visited]
         aggregate.write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:

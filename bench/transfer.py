@@ -8,7 +8,6 @@ By itself: ``python -m bench.transfer outputs/sweep``.
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +17,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from bench import aggregate, axes, cell, evaluation, fingerprint, records, schemes
+from bench import aggregate, axes, fingerprint, looks, plan
+from bench.results import files as records
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
-from bench.records import OK, Store, Unreadable
+from bench.defended import Defended
+from bench.measure import intervals
+from bench.results.files import Unreadable
+from bench.results.store import OK, Store
 
 T = TypeVar("T")
 
@@ -58,7 +61,7 @@ def table(
     if len(frame["defence"].unique()) < 2:
         return pd.DataFrame()
     rows = []
-    looked = _Looker(store, reader, again)
+    looked = _Pairs(store, reader, again)
     pairs = sum(len(g) ** 2 for _, g in frame.groupby(attack, dropna=False))
     with tqdm(total=pairs, desc="cross recognition", unit="pair", disable=None, leave=False) as bar:
         for values, group in frame.groupby(attack, sort=False, dropna=False):
@@ -105,17 +108,16 @@ def _label(row: pd.Series) -> str:
     return " ".join(words)
 
 
-class _Looker:
+class _Pairs:
     """Looks at samples once for each pair, however often it is asked."""
 
     def __init__(self, store: Store, reader: Reader, again: Callable[[str, Unreadable], None] | None):
         self.store = store
         self.reader = reader
         self.again = again
-        self.networks: dict[str, cell.Restored | str] = {}
+        self.networks: dict[str, plan.Restored | str] = {}
         self.samples: dict[str, dict[str, np.ndarray] | str] = {}
         self.unlike: dict[str, str] = {}
-        self.code = fingerprint.code(evaluation, schemes)
 
     def look(self, generated: Mapping[str, Any], recogniser: Mapping[str, Any]) -> dict[str, Any]:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
@@ -127,65 +129,54 @@ class _Looker:
         unlike = self._unlike(other)
         if unlike:
             return {"reason": f"recogniser: {unlike}"}
-        draws = other["metrics"]["fresh_draws"]
-        seed = fingerprint.derive_seed(other["config"]["seed"], f"cross recognition of {one['key']}")
-        decides = {
-            "samples": one["samples"]["content"],
-            "checkpoint": other["checkpoint"],
-            "rates": other["test_rates"],
-            "operation": other["config"]["scheme"]["operation"],
-            "read": other["read"],
-            "batch_size": other["config"]["batch_size"],
-            "threads": other["config"]["threads"],
-            "draws": draws,
-            "seed": seed,
-            "versions": fingerprint.versions(),
-            "code": self.code,
-        }
+        claimed = looks.unflagged(one["images"]["claimed"])
+        if not claimed.any():
+            return {"reason": "samples: the attack never succeeded"}
+
+        def images() -> tuple[torch.Tensor, ...]:
+            samples = self._once(self.samples, one["key"], lambda: self.store.samples(one))
+            if isinstance(samples, str):
+                raise _Hole(f"samples: {samples}")
+            return tuple(torch.from_numpy(samples[n][claimed]) for n in ("perturbed", "labels", "targets"))
+
+        def defended() -> Defended:
+            restored = self._once(
+                self.networks, other["key"], lambda: plan.restore(other, self.store, self.reader)
+            )
+            if isinstance(restored, str):
+                raise _Hole(f"recogniser: {restored}")
+            return restored.defended
+
         try:
-            return self.store.remember("transfer", decides, lambda: self._pass(one, other, draws, seed))
+            seen = looks.fresh(
+                self.store,
+                looks.Looker.of(other),
+                defended,
+                f"claimed of {one['samples']['content']}",
+                images,
+                None,
+                other["metrics"]["fresh_draws"],
+                fingerprint.derive_seed(other["config"]["seed"], f"cross recognition of {one['samples']['sha256']}"),
+            )
         except _Hole as hole:
             return {"reason": str(hole)}
-
-    def _pass(
-        self, one: Mapping[str, Any], other: Mapping[str, Any], draws: int, seed: int
-    ) -> dict[str, Any]:
-        samples = self._once(self.samples, one["key"], lambda: self.store.samples(one["key"]))
-        if isinstance(samples, str):
-            raise _Hole(f"samples: {samples}")
-        claimed = samples["claimed"]
-        if not claimed.any():
-            raise _Hole("samples: the attack never succeeded")
-        network = self._once(
-            self.networks, other["key"], lambda: cell.restore(other, self.store, self.reader)
-        )
-        if isinstance(network, str):
-            raise _Hole(f"recogniser: {network}")
-        torch.set_num_threads(network.config.threads)
-        start = time.perf_counter()
-        generator = torch.Generator(network.device).manual_seed(seed)
-        schemes.install(network.model, network.rates, generator)
-        images, labels = (
-            torch.from_numpy(samples[name][claimed]).to(network.device) for name in ("perturbed", "labels")
-        )
-        seen = evaluation.recognise(
-            network.model, images, labels, draws, network.config.batch_size, samples["indices"][claimed]
-        )
+        indices = np.array(one["images"]["indices"])[claimed]
+        accuracy = intervals.estimate(seen.right / seen.draws, indices)
         return {
-            "accuracy_pct": 100 * seen.accuracy.mean,
-            "accuracy_pct_low": 100 * seen.accuracy.low,
-            "accuracy_pct_high": 100 * seen.accuracy.high,
-            "single_draw_pct": 100 * seen.single_draw,
-            "samples": len(images),
-            "draws": draws,
-            "seconds": time.perf_counter() - start,
+            "accuracy_pct": 100 * accuracy.mean,
+            "accuracy_pct_low": 100 * accuracy.low,
+            "accuracy_pct_high": 100 * accuracy.high,
+            "single_draw_pct": 100 * float(seen.right_first.mean()),
+            "samples": len(indices),
+            "draws": seen.draws,
+            "seconds": seen.seconds,
         }
 
     def _unlike(self, record: Mapping[str, Any]) -> str:
         """Why what a record was made with is not what would look now; empty where it is."""
         if record["key"] not in self.unlike:
             try:
-                cell.check_alike(record, self.reader)
+                plan.check_alike(record, self.reader)
                 self.unlike[record["key"]] = ""
             except ConfigError as error:
                 self.unlike[record["key"]] = " ".join(str(error).split())

@@ -26,7 +26,7 @@ from bench.measure import ranks
 from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
 from bench.papers.published import Verdict, beside, ordered, small, words
-from bench.records import OK
+from bench.results.store import OK
 
 PAPER = "defensive_dropout"
 SWEEPS = {

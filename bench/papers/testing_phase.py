@@ -28,7 +28,7 @@ from bench.measure import intervals, ranks
 from bench.measure.intervals import NOTHING, Estimate, difference, mean_of
 from bench.papers import published
 from bench.papers.published import Verdict, beside, combined, ordered, small, words
-from bench.records import OK
+from bench.results.store import OK
 
 PAPER = "testing_phase"
 SCHEMES = ("none", "input", "feature", "fc", "all")

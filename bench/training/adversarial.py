@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.training.fit import Fitting, Loss
+from bench.training.fit import Fitting
 
 
 class AdversarialTraining:

@@ -5,7 +5,7 @@ from math import inf
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.training.fit import Fitting, Loss
+from bench.training.fit import Fitting
 
 
 class Distillation:

@@ -1,0 +1,2 @@
+class WeightsError(Exception):
+    pass
