@@ -4,12 +4,16 @@ from running import Run
 from torch import nn
 
 from bench import schemes
-from bench.models import FourConv, Site, TwoConv
+from bench.defended import Defended
+from bench.models import FourConv, TwoConv
+from bench.run import compose
 
 PAPERS = {
     "mnist": ((1, 28, 28), {"width": 32, "units": 200}, 1024),
     "cifar10": ((3, 32, 32), {"width": 64, "units": 256}, 3200),
 }
+
+SITES = {name: compose([f"model={name}"]).model.sites for name in ("two_conv", "four_conv")}
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -23,7 +27,7 @@ def test_four_conv_is_the_papers_network(name: str) -> None:
         (2 * width, width, 3, 3), (2 * width, 2 * width, 3, 3),
         (units, features), (units, units), (10, units),
     ]  # fmt: skip
-    kinds = [type(m).__name__ for m in model.layers if not isinstance(m, Site)]
+    kinds = [type(m).__name__ for m in model.layers]
     block = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
     assert kinds == [*block, *block, "Flatten", *["Linear", "ReLU"] * 2, "Linear"]
     assert all(m.kernel_size == 2 for m in model.modules() if isinstance(m, nn.MaxPool2d))
@@ -34,7 +38,8 @@ def test_four_conv_is_the_papers_network(name: str) -> None:
 def test_every_site_is_reached_after_its_relu(name: str) -> None:
     shape, options, _ = PAPERS[name]
     model = FourConv(shape, 10, **options)
-    seen: dict[str, list[tuple[int, ...]]] = {site: [] for site in FourConv.sites}
+    sites = SITES["four_conv"]
+    seen: dict[str, list[tuple[int, ...]]] = {site: [] for site in sites}
 
     def spy(site: str) -> schemes.Operation:
         def look(x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
@@ -44,8 +49,9 @@ def test_every_site_is_reached_after_its_relu(name: str) -> None:
 
         return look
 
-    schemes.install(model, {site: (spy(site), 0.5) for site in FourConv.sites}, torch.Generator())
-    model(torch.rand(2, *shape))
+    defended = Defended(model, sites, {site: (spy(site), 0.5) for site in sites})
+    with defended.model(0) as behind:
+        behind(torch.rand(2, *shape))
     width, units, side = options["width"], options["units"], shape[1]
     inner = (side - 4) // 2
     assert seen == {

@@ -9,8 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench import datasets, evaluation, records, schemes, training
+from bench import datasets, schemes
+from bench.defended import Defended
+from bench.measure import passes
 from bench.models import TwoConv
+from bench.results import files
+from bench.results.store import Store
+from bench.training import fit as training
+from bench.training import kept
 
 CPU = torch.device("cpu")
 
@@ -20,31 +26,38 @@ def data() -> datasets.Dataset:
     return datasets.load(datasets.digits, Path(), {}, None)
 
 
+def dropping(path: str, operation: schemes.Operation, rate: float) -> Callable[[nn.Module], Defended]:
+    """What acts in training."""
+    return lambda network: Defended(network, {"site": path}, {"site": (operation, rate)})
+
+
+def trained(plan: training.Plan, data: datasets.Dataset, folder: Path) -> kept.Trained:
+    return kept.trained(plan, data, Store(folder), CPU)
+
+
 def plan(epochs: int = 1, seed: int = 0, rate: float = 0.5) -> training.Plan:
     settings = {"epochs": epochs, "seed": seed, "rate": rate}
     return training.Plan(
-        build=lambda: TwoConv((1, 8, 8), 10),
-        rates={"fc": (schemes.Dropout(), rate)}, way=training.Plain(),
+        build=lambda: TwoConv((1, 8, 8), 10), behind=dropping("layers.relu3", schemes.Dropout(), rate),
+        way=training.Standard(),
         epochs=epochs, batch_size=128, learning_rate=1e-3, seed=seed, settings=settings,
     )  # fmt: skip
 
 
 def test_digits_are_learnt(data: datasets.Dataset, tmp_path: Path) -> None:
-    network = training.trained(plan(epochs=40), data, tmp_path, CPU)
-    right = evaluation.correct(
-        network.model, torch.from_numpy(data.x_test), torch.from_numpy(data.y_test), 500
-    )
+    network = trained(plan(epochs=40), data, tmp_path)
+    right = passes.correct(network.network, torch.from_numpy(data.x_test), torch.from_numpy(data.y_test), 500)
     assert right.mean() >= 0.97
 
 
 def test_training_is_done_once_and_repeatable(data: datasets.Dataset, tmp_path: Path) -> None:
-    first = training.trained(plan(), data, tmp_path / "a", CPU)
-    stamp = (tmp_path / "a" / f"{first.key}.safetensors").stat().st_mtime_ns
-    assert training.trained(plan(), data, tmp_path / "a", CPU).sha256 == first.sha256
-    assert (tmp_path / "a" / f"{first.key}.safetensors").stat().st_mtime_ns == stamp
-    assert training.trained(plan(), data, tmp_path / "b", CPU).sha256 == first.sha256
-    assert training.trained(plan(seed=1), data, tmp_path / "b", CPU).sha256 != first.sha256
-    assert training.trained(plan(rate=0.1), data, tmp_path / "b", CPU).sha256 != first.sha256
+    first = trained(plan(), data, tmp_path / "a")
+    stamp = (tmp_path / "a" / "checkpoints" / f"{first.key}.safetensors").stat().st_mtime_ns
+    assert trained(plan(), data, tmp_path / "a").sha256 == first.sha256
+    assert (tmp_path / "a" / "checkpoints" / f"{first.key}.safetensors").stat().st_mtime_ns == stamp
+    assert trained(plan(), data, tmp_path / "b").sha256 == first.sha256
+    assert trained(plan(seed=1), data, tmp_path / "b").sha256 != first.sha256
+    assert trained(plan(rate=0.1), data, tmp_path / "b").sha256 != first.sha256
 
 
 def test_two_that_ask_at_once_train_once(
@@ -52,10 +65,10 @@ def test_two_that_ask_at_once_train_once(
 ) -> None:
     fitted = []
     fit = training.fit
-    monkeypatch.setattr(training, "fit", lambda *a: (fitted.append(1), fit(*a))[1])
+    monkeypatch.setattr(kept, "fit", lambda *a: (fitted.append(1), fit(*a))[1])
     hashes: list[str] = []
     threads = [
-        threading.Thread(target=lambda: hashes.append(training.trained(plan(), data, tmp_path, CPU).sha256))
+        threading.Thread(target=lambda: hashes.append(trained(plan(), data, tmp_path).sha256))
         for _ in range(2)
     ]
     for thread in threads:
@@ -67,7 +80,7 @@ def test_two_that_ask_at_once_train_once(
 
 
 def test_network_comes_back_frozen_and_silent(data: datasets.Dataset, tmp_path: Path) -> None:
-    model = training.trained(plan(), data, tmp_path, CPU).model
+    model = trained(plan(), data, tmp_path).network
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     images = torch.from_numpy(data.x_test[:50])
@@ -77,25 +90,25 @@ def test_network_comes_back_frozen_and_silent(data: datasets.Dataset, tmp_path: 
 def test_damaged_checkpoint_is_set_aside_and_trained_again(
     data: datasets.Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    network = training.trained(plan(), data, tmp_path, CPU)
-    path = tmp_path / f"{network.key}.safetensors"
+    network = trained(plan(), data, tmp_path)
+    path = tmp_path / "checkpoints" / f"{network.key}.safetensors"
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[-10] ^= 64
     for number, damaged in enumerate((whole[: len(whole) // 2], bytes(flipped), b""), 1):
         path.write_bytes(damaged)
-        with pytest.raises(records.Unreadable, match="damaged") as refused:
-            training.load(path, plan().build, CPU)
+        with pytest.raises(files.Unreadable, match="damaged") as refused:
+            kept.found(network.key, Store(tmp_path), plan().build, CPU)
         assert path.name in str(refused.value)
         assert "\n" not in str(refused.value)
         caplog.clear()
-        assert training.trained(plan(), data, tmp_path, CPU).sha256 == network.sha256
+        assert trained(plan(), data, tmp_path).sha256 == network.sha256
         assert f"set aside as {path.name}.damaged-{number}" in caplog.text
         assert path.with_name(f"{path.name}.damaged-{number}").read_bytes() == damaged
-    other = training.trained(plan(seed=1), data, tmp_path, CPU)
-    (tmp_path / f"{other.key}.safetensors").rename(path)
-    with pytest.raises(records.Unreadable, match="under another's name"):
-        training.load(path, plan().build, CPU)
+    other = trained(plan(seed=1), data, tmp_path)
+    (tmp_path / "checkpoints" / f"{other.key}.safetensors").rename(path)
+    with pytest.raises(files.Unreadable, match="under another's name"):
+        kept.found(network.key, Store(tmp_path), plan().build, CPU)
 
 
 def test_masks_act_in_training(data: datasets.Dataset) -> None:
@@ -108,7 +121,7 @@ def test_masks_act_in_training(data: datasets.Dataset) -> None:
             return dropped
 
     small = dataclasses.replace(data, x_train=data.x_train[:256], y_train=data.y_train[:256])
-    training.fit(dataclasses.replace(plan(), rates={"input": (Spy(), 0.9)}), small, CPU)
+    training.fit(dataclasses.replace(plan(), behind=dropping("", Spy(), 0.9)), small, CPU)
     assert len(seen) == 2
     assert np.mean(seen) > 0.9
 
@@ -130,7 +143,7 @@ def few(data: datasets.Dataset) -> datasets.Dataset:
 
 def plan_for(build: Callable[[], nn.Module], **changes: object) -> training.Plan:
     settings = {"network": getattr(build, "__name__", "")}
-    made = dataclasses.replace(plan(), build=build, rates={}, batch_size=80, settings=settings)
+    made = dataclasses.replace(plan(), build=build, behind=Defended, batch_size=80, settings=settings)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -210,10 +223,10 @@ def test_network_of_any_build_is_the_same_trained_kept_and_trained_again(
     assert (fitted(images).argmax(1).numpy() == data.y_test).mean() > 0.5
 
     torch.manual_seed(1)  # another state of the generators than before
-    kept = training.trained(plan_for(network, epochs=20, learning_rate=1e-2), few, tmp_path, CPU)
-    assert torch.equal(kept.model(images), fitted(images))
-    assert not any(p.requires_grad for p in kept.model.parameters())
-    assert not list(tmp_path.glob("*.tmp"))
+    found = trained(plan_for(network, epochs=20, learning_rate=1e-2), few, tmp_path)
+    assert torch.equal(found.network(images), fitted(images))
+    assert not any(p.requires_grad for p in found.network.parameters())
+    assert not list(tmp_path.glob("*/.*.tmp"))
 
 
 def test_generators_of_the_caller_are_left_as_they_were(few: datasets.Dataset, tmp_path: Path) -> None:
@@ -225,7 +238,7 @@ def test_generators_of_the_caller_are_left_as_they_were(few: datasets.Dataset, t
         random.seed(3)
         np.random.seed(3)  # noqa: NPY002
         torch.manual_seed(3)
-        training.trained(plan_for(Projecting), few, tmp_path, CPU)
+        trained(plan_for(Projecting), few, tmp_path)
         assert (random.random(), np.random.random(), torch.rand(1)) == expected  # noqa: NPY002
 
 
@@ -274,14 +287,14 @@ def test_a_last_batch_of_one_image_joins_the_one_before(count: int, size: int, e
 
 
 def test_training_that_diverges_keeps_nothing(few: datasets.Dataset, tmp_path: Path) -> None:
-    def diverging(train: Callable[[training.Loss], nn.Module]) -> nn.Module:
+    def diverging(train: training.Fitting) -> nn.Module:
         return train(
             lambda model, x, y: nn.functional.cross_entropy(model(x), y) * torch.tensor(float("nan"))
         )
 
-    def spoiling(train: Callable[[training.Loss], nn.Module]) -> nn.Module:
-        model = training.Plain()(train)
-        model[1].weight[0, 0] = torch.inf
+    def spoiling(train: training.Fitting) -> nn.Module:
+        model = training.Standard()(train)
+        model.network[1].weight[0, 0] = torch.inf
         return model
 
     for way, words in (
@@ -292,15 +305,13 @@ def test_training_that_diverges_keeps_nothing(few: datasets.Dataset, tmp_path: P
         (spoiling, "training diverged: 1.weight is not finite; lower training.learning_rate"),
     ):
         with pytest.raises(training.TrainingError) as error:
-            training.trained(plan_for(Normalised, way=way), few, tmp_path, CPU)
+            trained(plan_for(Normalised, way=way), few, tmp_path)
         assert str(error.value) == words
     diverged = "^training diverged: loss is (nan|inf) after epoch [1-5]; lower training.learning_rate$"
     with pytest.raises(training.TrainingError, match=diverged):
-        training.trained(
-            plan_for(lambda: TwoConv((1, 8, 8), 10), learning_rate=1e15, epochs=5), few, tmp_path, CPU
-        )
-    assert not list(tmp_path.glob("*.safetensors"))
-    assert not list(tmp_path.glob("*.tmp"))
+        trained(plan_for(lambda: TwoConv((1, 8, 8), 10), learning_rate=1e15, epochs=5), few, tmp_path)
+    assert not list(tmp_path.glob("*/*.safetensors"))
+    assert not list(tmp_path.glob("*/.*.tmp"))
 
 
 def test_infinities_that_a_network_was_built_with_are_its_own(few: datasets.Dataset, tmp_path: Path) -> None:
@@ -309,7 +320,7 @@ def test_infinities_that_a_network_was_built_with_are_its_own(few: datasets.Data
             super().__init__()
             self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
 
-    training.trained(plan_for(Masking), few, tmp_path, CPU)
+    trained(plan_for(Masking), few, tmp_path)
 
 
 def test_way_that_returns_something_else_is_one_line(few: datasets.Dataset, tmp_path: Path) -> None:
@@ -317,7 +328,7 @@ def test_way_that_returns_something_else_is_one_line(few: datasets.Dataset, tmp_
         def __init__(self, returned: object):
             self.returned = returned
 
-        def __call__(self, train: Callable[[training.Loss], nn.Module]) -> nn.Module:
+        def __call__(self, train: training.Fitting) -> nn.Module:
             return self.returned  # type: ignore[return-value]
 
     for returned, words in (
@@ -325,8 +336,8 @@ def test_way_that_returns_something_else_is_one_line(few: datasets.Dataset, tmp_
         (Dropping(), "way of training .*Wrong returned a Dropping with other weights"),
     ):
         with pytest.raises(training.TrainingError, match=words):
-            training.trained(plan_for(Normalised, way=Wrong(returned)), few, tmp_path, CPU)
-    assert not list(tmp_path.glob("*.safetensors"))
+            trained(plan_for(Normalised, way=Wrong(returned)), few, tmp_path)
+    assert not list(tmp_path.glob("*/*.safetensors"))
 
 
 def test_state_that_is_not_a_tensor_is_one_line(few: datasets.Dataset, tmp_path: Path) -> None:
@@ -338,7 +349,7 @@ def test_state_that_is_not_a_tensor_is_one_line(few: datasets.Dataset, tmp_path:
             pass
 
     with pytest.raises(training.TrainingError, match="_extra_state is a dict, and only tensors can be kept"):
-        training.trained(plan_for(Extra), few, tmp_path, CPU)
+        trained(plan_for(Extra), few, tmp_path)
 
 
 def test_a_network_whose_checkpoint_cannot_be_written_is_used_and_nothing_is_left_of_it(
@@ -348,19 +359,19 @@ def test_a_network_whose_checkpoint_cannot_be_written_is_used_and_nothing_is_lef
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    kept = training.trained(plan_for(Normalised), few, tmp_path / "kept", CPU)
-    monkeypatch.setattr(records, "save_file", full)
-    assert training.trained(plan_for(Normalised), few, tmp_path / "lost", CPU).sha256 == kept.sha256
+    found = trained(plan_for(Normalised), few, tmp_path / "kept")
+    monkeypatch.setattr(files, "save_file", full)
+    assert trained(plan_for(Normalised), few, tmp_path / "lost").sha256 == found.sha256
     assert "can't be written (No space left on device)" in caplog.text
-    assert [path.suffix for path in (tmp_path / "lost").iterdir()] == [".lock"]
+    assert [path.suffix for path in (tmp_path / "lost").glob("*/*")] == [".lock"]
 
 
 def test_checkpoint_of_another_network_under_this_name_is_refused(
     few: datasets.Dataset, tmp_path: Path
 ) -> None:
-    key = training.trained(plan_for(Normalised), few, tmp_path, CPU).key
-    with pytest.raises(records.Unreadable, match="of another network") as error:
-        training.load(tmp_path / f"{key}.safetensors", Tied, CPU)
+    key = trained(plan_for(Normalised), few, tmp_path).key
+    with pytest.raises(files.Unreadable, match="of another network") as error:
+        kept.found(key, Store(tmp_path), Tied, CPU)
     assert "\n" not in str(error.value)
 
 
@@ -369,19 +380,19 @@ def test_network_that_names_one_class_for_all_has_learnt_nothing(data: datasets.
         with pytest.raises(
             training.TrainingError, match="training didn't get above chance: .* lower"
         ) as error:
-            training.check_learnt(data.y_test == always, data.y_test)
+            kept.check_learnt(data.y_test == always, data.y_test)
         assert "\n" not in str(error.value)
     share = np.bincount(data.y_test).max() / 500
     assert f"always naming class {np.bincount(data.y_test).argmax()} gives {share:.1%}" in str(error.value)
-    training.check_learnt(data.y_test < 2, data.y_test)
+    kept.check_learnt(data.y_test < 2, data.y_test)
     # a test set may be a single image, or of a single class
-    training.check_learnt(np.array([True]), data.y_test[:1])
+    kept.check_learnt(np.array([True]), data.y_test[:1])
 
 
 def test_learning_rate_far_too_large_is_noticed(data: datasets.Dataset) -> None:
     fitted = training.fit(
-        dataclasses.replace(plan(epochs=2), rates={}, learning_rate=1.0, batch_size=32), data, CPU
+        dataclasses.replace(plan(epochs=2), behind=Defended, learning_rate=1.0, batch_size=32), data, CPU
     )
     right = fitted(torch.from_numpy(data.x_test)).argmax(1).numpy() == data.y_test
     with pytest.raises(training.TrainingError, match="above chance"):
-        training.check_learnt(right, data.y_test)
+        kept.check_learnt(right, data.y_test)

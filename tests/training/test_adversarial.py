@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import datasets, training
-from bench.defences.adversarial_training import AdversarialTraining
+from bench import datasets
+from bench.defended import Defended
+from bench.training import fit as training
+from bench.training.adversarial import AdversarialTraining
 
 EPSILON = 0.15
 
@@ -95,14 +97,14 @@ def test_it_makes_digits_harder_to_attack(data: datasets.Dataset) -> None:
     def accuracies(way: training.Way) -> tuple[float, float]:
         plan = training.Plan(
             build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)),
-            rates={}, way=way, epochs=20, batch_size=64, learning_rate=5e-3, seed=0, settings={},
+            behind=Defended, way=way, epochs=20, batch_size=64, learning_rate=5e-3, seed=0, settings={},
         )  # fmt: skip
         model = fb.PyTorchModel(training.fit(plan, data, torch.device("cpu")), bounds=(0, 1), device="cpu")
         images, labels = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
         _, _, fooled = fb.attacks.FGSM()(model, images, labels, epsilons=EPSILON)
         return fb.utils.accuracy(model, images, labels), 1 - fooled.float().mean().item()
 
-    plain, hard = accuracies(training.Plain()), accuracies(AdversarialTraining(EPSILON))
+    plain, hard = accuracies(training.Standard()), accuracies(AdversarialTraining(EPSILON))
     assert min(plain[0], hard[0]) > 0.95
     assert hard[1] > plain[1] + 0.25
 

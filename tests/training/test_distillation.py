@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench import datasets, training
-from bench.defences.distillation import Distillation
+from bench import datasets
+from bench.defended import Defended
+from bench.training import fit as training
+from bench.training.distillation import Distillation
 
 TEMPERATURE = 10.0
 
@@ -20,7 +21,7 @@ class Kept:
         self.way = way
         self.networks: list[nn.Module] = []
 
-    def __call__(self, train: Callable[[training.Loss], nn.Module]) -> nn.Module:
+    def __call__(self, train: training.Fitting) -> nn.Module:
         def kept(loss: training.Loss) -> nn.Module:
             self.networks.append(train(loss))
             return self.networks[-1]
@@ -31,7 +32,7 @@ class Kept:
 def fit(way: training.Way, data: datasets.Dataset) -> nn.Module:
     plan = training.Plan(
         build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)),
-        rates={}, way=way, epochs=40, batch_size=64, learning_rate=1e-2, seed=0, settings={},
+        behind=Defended, way=way, epochs=40, batch_size=64, learning_rate=1e-2, seed=0, settings={},
     )  # fmt: skip
     return training.fit(plan, data, torch.device("cpu"))
 
@@ -47,7 +48,7 @@ def distilled(data: datasets.Dataset) -> tuple[nn.Module, nn.Module]:
     way = Kept(Distillation(TEMPERATURE))
     student = fit(way, data)
     assert len(way.networks) == 2
-    assert student is way.networks[1]
+    assert student is way.networks[1].network
     return way.networks[0], student
 
 
@@ -72,7 +73,7 @@ def test_student_gives_the_teachers_soft_labels(
 def test_without_the_temperature_it_is_nearly_certain(
     distilled: tuple[nn.Module, nn.Module], data: datasets.Dataset
 ) -> None:
-    plain, student = fit(training.Plain(), data), distilled[1]
+    plain, student = fit(training.Standard(), data), distilled[1]
     spread = [model(torch.from_numpy(data.x_test)).std(1).mean() for model in (plain, student)]
     assert spread[1] > 4 * spread[0]
     doubt = [1 - soft(model, data.x_test, 1).amax(1).double().mean() for model in (plain, student)]

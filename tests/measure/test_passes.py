@@ -4,28 +4,30 @@ import torch
 from scipy import stats
 from torch import nn
 
-from bench import evaluation
+from bench.attacking import counted
+from bench.attacks import criteria
+from bench.measure import passes as measured
 
 
 def test_all_targets_are_every_wrong_class() -> None:
-    assert evaluation.all_targets(np.array([1, 0, 1]), 3).tolist() == [0, 2, 1, 2, 0, 2]
-    assert evaluation.all_targets(np.array([], np.int64), 3).shape == (0,)
+    assert criteria.all_targets(np.array([1, 0, 1]), 3).tolist() == [0, 2, 1, 2, 0, 2]
+    assert criteria.all_targets(np.array([], np.int64), 3).shape == (0,)
 
 
 def test_targets_are_wrong_uniform_and_an_images_own() -> None:
     labels = np.arange(9000) % 10
-    targets = evaluation.random_targets(labels, 10, 5)
+    targets = criteria.random_targets(labels, 10, 5)
     assert not (targets == labels).any()
     counts = np.bincount((targets - labels) % 10, minlength=10)[1:]
     assert stats.chisquare(counts).pvalue > 1e-4
-    assert np.array_equal(evaluation.random_targets(labels[:100], 10, 5), targets[:100])
+    assert np.array_equal(criteria.random_targets(labels[:100], 10, 5), targets[:100])
 
 
 def test_distances_of_a_known_change() -> None:
     before = np.zeros((2, 1, 2, 2), np.float32)
     after = before.copy()
     after[0, 0, 0] = (0.6, -0.8)
-    moved = evaluation.distances(before, after)
+    moved = measured.distances(before, after)
     assert moved["l0_values"].tolist() == [2, 0]
     for name, value in (("l1", 1.4), ("l2", 1.0), ("linf", 0.8), ("mad_255", 1.4 / 4 * 255)):
         assert moved[name] == pytest.approx([value, 0], rel=1e-6)
@@ -36,7 +38,7 @@ def test_papers_mad_of_jsma_is_its_share_of_changed_pixels() -> None:
     before = np.zeros((1, 1, 28, 28), np.float32)
     after = before.copy()
     after.reshape(-1)[:32] = 1
-    assert evaluation.distances(before, after)["mad_255"][0] == pytest.approx(32 / 784 * 255)
+    assert measured.distances(before, after)["mad_255"][0] == pytest.approx(32 / 784 * 255)
 
 
 class Coin(nn.Module):
@@ -54,17 +56,17 @@ class Coin(nn.Module):
 
 def test_fresh_draws_measure_a_known_chance() -> None:
     labels = torch.zeros(50, dtype=torch.int64)
-    goal = evaluation.criterion("untargeted", labels, labels + 1, None)
-    fresh = evaluation.fresh_draws(Coin(0.3), torch.zeros(50, 1, 2, 2), goal, labels, 100, 20)
+    goal = criteria.criterion("untargeted", labels, labels + 1, None)
+    fresh = measured.fresh_draws(Coin(0.3), torch.zeros(50, 1, 2, 2), goal, labels, 100, 20)
     # five standard errors of 5,000 throws
-    assert fresh.success.mean() == pytest.approx(0.3, abs=0.033)
-    assert fresh.accuracy + fresh.success == pytest.approx(np.ones(50))
-    assert 0 < fresh.success.std() < 0.1
+    assert fresh.success.mean() / 100 == pytest.approx(0.3, abs=0.033)
+    assert (fresh.right + fresh.success == 100).all()
+    assert 0 < fresh.success.std() / 100 < 0.1
 
 
 def test_passes_are_counted_an_image_each() -> None:
     model = nn.Linear(3, 2).requires_grad_(False)
-    with evaluation.counted(model) as passes:
+    with counted(model) as passes:
         x = torch.zeros(7, 3, requires_grad=True)
         out = model(x)
         out[:, 0].sum().backward(retain_graph=True)
