@@ -1,2 +1,0 @@
-class WeightsError(Exception):
-    pass
