@@ -36,6 +36,7 @@ EXTRACT = (
 
 LOADS = {
     "torch": "torch.load(sys.argv[1], map_location='cpu', weights_only=False)",
+    "legacy": "torch.load(sys.argv[1], map_location='cpu', weights_only=False)",
     "script": "torch.jit.load(sys.argv[1], map_location='cpu')",
     "pickle": "pickle.load(open(sys.argv[1], 'rb'))",
 }
@@ -68,9 +69,11 @@ def read(path: str | os.PathLike[str], key: str | None = None) -> dict[str, Tens
                 warnings.simplefilter("ignore")
                 found = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        other = re.search(r"GLOBAL ([\w.]+\.\w+)", str(error))
-        if other is None and not re.search("Can only|Can not|class", str(error)):
-            raise WeightsError(f"{file}: damaged; fetch it again ({short(error)})") from None
+        other = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if kind == "legacy" and other is None:
+            why = short(str(error).rpartition("WeightsUnpickler error:")[2])
+            raise WeightsError(f"{file}: damaged; fetch it again ({why})") from None
+        # a zip archive is checked as such: what is in it was meant
         raise WeightsError(_refused(file, kind, other[1] if other else "unnamed")) from None
     except EOFError:
         raise WeightsError(f"{file}: cut short; fetch it again") from None
@@ -113,7 +116,7 @@ def _kind(file: Path) -> str:
             raise WeightsError(f"{file}: a zip archive, not torch.save's; take the weights out of it")
         return "script" if "constants.pkl" in names else "torch"
     if start.startswith(LEGACY):
-        return "torch"
+        return "legacy"
     if LEGACY.startswith(start) or b"PK\x03\x04".startswith(start):
         raise WeightsError(f"{file}: cut short; fetch it again")
     if start[8:9] == b"{" or file.suffix == ".safetensors":

@@ -70,7 +70,6 @@ def test_every_container_of_a_state_dict_gives_the_same_tensors_and_the_same_has
             tmp_path / f"{name}.bin",
         )
     torch.save({**state, "epoch": 3}, tmp_path / "flat.pt")
-    torch.save(state, tmp_path / "protocol4.pt", pickle_protocol=4)
     # saved where there was a GPU
     with monkeypatch.context() as patch:
         patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
@@ -123,7 +122,7 @@ def test_key_picks_where_several_look_alike(net: Net, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "legacy"),
     [(k, False) for k in ("module", "namespace", "scalar", "optimizer", "script", "pickle", "arrays")]
-    + [("module", True), ("namespace", True)],
+    + [("module", True), ("namespace", True), ("protocol", False)],
 )
 def test_a_file_of_other_objects_is_said_with_a_command_that_extracts_its_tensors(
     net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, legacy: bool
@@ -136,6 +135,7 @@ def test_a_file_of_other_objects_is_said_with_a_command_that_extracts_its_tensor
         "scalar": {"state_dict": state, "acc": np.float64(0.9)},
         "optimizer": {"state_dict": state, "optimizer": torch.optim.SGD(net.parameters(), 0.1)},
         "script": None,
+        "protocol": state,
         "pickle": {"state_dict": state},
         "arrays": {"state_dict": {n: t.numpy() for n, t in state.items()}, "args": argparse.Namespace()},
     }[kind]
@@ -144,7 +144,12 @@ def test_a_file_of_other_objects_is_said_with_a_command_that_extracts_its_tensor
     elif kind == "pickle":
         path.write_bytes(pickle.dumps(held))
     else:
-        torch.save(held, path, _use_new_zipfile_serialization=not legacy)
+        torch.save(
+            held,
+            path,
+            _use_new_zipfile_serialization=not legacy,
+            pickle_protocol=4 if kind == "protocol" else 2,
+        )
     line = said(lambda: weights.read(path))
     assert line.startswith(f"{path}: holds other objects than tensors (")
     _, _, command = line.partition(", by: ")
