@@ -28,7 +28,7 @@ LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 EXTRACT = (
     "import pickle, sys, torch; "
     "t = lambda o: o if isinstance(o, torch.Tensor) else t(o.state_dict()) if hasattr(o, 'state_dict') "
-    "else {{str(k): t(v) for k, v in o.items()}} if hasattr(o, 'items') "
+    "else {{k: t(v) for k, v in o.items() if isinstance(k, (str, int))}} if hasattr(o, 'items') "
     "else torch.from_numpy(o) if type(o).__name__ == 'ndarray' and o.dtype.kind in 'fiub' else None; "
     "torch.save(t({load}), sys.argv[2])"
 )

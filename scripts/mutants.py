@@ -189,6 +189,7 @@ def main(arguments: Sequence[str] | None = None, faults: Sequence[Fault] = (), r
 
 
 DAMAGES = "tests/test_damages.py::test_a_damage_is_said_or_healed_and_changes_no_figure"
+IDENTITY = "tests/test_identity.py::test_"
 WEIGHTS = "tests/test_weights.py::test_"
 CODE = "tests/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
@@ -395,6 +396,17 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_datasets.py::test_damaged_idx_files_are_refused_by_name"),
         ("CIFAR-10's planes are read as pixels", "records[:, 1:].reshape(-1, 3, 32, 32)", "records[:, 1:].reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)",
          "tests/test_datasets.py::test_cifar10_binary_layout"),
+    ],
+    "bench/identity.py": [
+        ("attributes don't count", "if name not in OWN:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("hooks don't count", "            if hooks:\n", "            if False:\n", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("one module at two places is two", "if id(one) in self.met:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("what is around a function doesn't count", 'if name != "__class__"', "if False", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("tensors don't count", "return fingerprint.hash_tensors(tensors)", 'return ""', f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("classes don't count by their code", "self.codes[name] = fingerprint.code(o)", 'self.codes[name] = ""',
+         f"{IDENTITY}an_edited_class_and_one_made_with_something_else_are_others"),
+        ("a set is taken in whatever order", '{"set": sorted(', '{"set": list(', f"{IDENTITY}a_network_is_the_same_in_another_process"),
+        ("lambdas are taken for one another", 'if "<lambda>" in name:', "if False:", f"{IDENTITY}what_cannot_be_told_apart_is_refused_by_its_path"),
     ],
     "bench/weightfiles.py": [
         ("code in a file of weights is run", 'map_location="cpu", weights_only=True', 'map_location="cpu", weights_only=False',

@@ -128,12 +128,15 @@ def test_a_file_of_other_objects_is_said_with_a_command_that_extracts_its_tensor
     net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, legacy: bool
 ) -> None:
     path = tmp_path / "their weights' file.pt"
+    adam = torch.optim.Adam(net.parameters())
+    net(torch.rand(5, 4)).sum().backward()
+    adam.step()
     state = net.state_dict()
     held = {
         "module": nn.Sequential(nn.Linear(4, 3)),
         "namespace": {"state_dict": state, "args": argparse.Namespace(lr=0.1)},
         "scalar": {"state_dict": state, "acc": np.float64(0.9)},
-        "optimizer": {"state_dict": state, "optimizer": torch.optim.SGD(net.parameters(), 0.1)},
+        "optimizer": {"state_dict": state, "optimizer": adam},
         "script": None,
         "protocol": state,
         "pickle": {"state_dict": state},
