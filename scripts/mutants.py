@@ -189,6 +189,8 @@ def main(arguments: Sequence[str] | None = None, faults: Sequence[Fault] = (), r
 
 
 DAMAGES = "tests/test_damages.py::test_a_damage_is_said_or_healed_and_changes_no_figure"
+IDENTITY = "tests/test_identity.py::test_"
+WEIGHTS = "tests/test_weights.py::test_"
 CODE = "tests/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
@@ -518,6 +520,40 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("halves of other classes", "sorted(set(names) ^ set(_folders(data_dir / train)))", "None",
          f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
         ("the training half is limited", "read(train, None)", "read(train, limit)", f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
+    ],
+    "bench/identity.py": [
+        ("attributes don't count", "if name not in OWN:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("hooks don't count", "            if hooks:\n", "            if False:\n", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("one module at two places is two", "if id(one) in self.met:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("what is around a function doesn't count", 'if name != "__class__"', "if False", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("tensors don't count", "return fingerprint.hash_tensors(tensors)", 'return ""', f"{IDENTITY}whatever_can_change_an_output_changes_it"),
+        ("classes don't count by their code", "self.codes[name] = fingerprint.code(o)", 'self.codes[name] = ""',
+         f"{IDENTITY}an_edited_class_and_one_made_with_something_else_are_others"),
+        ("a set is taken in whatever order", '{"set": sorted(', '{"set": list(', f"{IDENTITY}a_network_is_the_same_in_another_process"),
+        ("lambdas are taken for one another", 'if "<lambda>" in name:', "if False:", f"{IDENTITY}what_cannot_be_told_apart_is_refused_by_its_path"),
+    ],
+    "bench/weightfiles.py": [
+        ("code in a file of weights is run", 'map_location="cpu", weights_only=True', 'map_location="cpu", weights_only=False',
+         f"{WEIGHTS}a_file_of_other_objects_is_said_with_a_command_that_extracts_its_tensors"),
+        ("weights of a GPU need one", 'torch.load(file, map_location="cpu", ', "torch.load(file, ",
+         f"{WEIGHTS}every_container_of_a_state_dict_gives_the_same_tensors_and_the_same_hash"),
+        ("of several state dicts the first is taken", "if len(places) > 1 or places[0]", "if places[0]", f"{WEIGHTS}key_picks_where_several_look_alike"),
+        ("a pointer of Git LFS is text", 'if start.startswith(b"version https://git-lfs"):', "if False:",
+         f"{WEIGHTS}whatever_is_no_file_of_weights_is_said_in_one_line"),
+    ],
+    "bench/weights.py": [
+        ("names too many pass", "if missing or found.unexpected_keys:", "if missing:",
+         f"{WEIGHTS}names_too_many_or_too_few_and_other_shapes_kinds_and_values_are_named"),
+        ("weights that are missing pass", "if missing or found.unexpected_keys:", "if found.unexpected_keys:",
+         f"{WEIGHTS}names_too_many_or_too_few_and_other_shapes_kinds_and_values_are_named"),
+        ("weights that are not finite pass", "if not converted.isfinite().all() and", "if False and",
+         f"{WEIGHTS}names_too_many_or_too_few_and_other_shapes_kinds_and_values_are_named"),
+        ("the names of DataParallel are taken as they are", "wanted = plain.get(WRAPPED.sub(\"\", given), given)", "wanted = given",
+         f"{WEIGHTS}wrappers_in_names_are_passed_over_both_ways"),
+        ("a second name of a tensor is missing", " and id(expected.get(n)) not in held]", "]", f"{WEIGHTS}what_may_be_missing_infinite_or_without_size"),
+        ("a submodule without a file keeps its first weights", "    if left:\n", "    if False:\n", f"{WEIGHTS}several_files_go_into_a_submodule_each"),
+        ("weights count by their file's name", "return fingerprint.hash_tensors(_stripped(read(file, key), prefix, str(file)))", "return str(file)",
+         f"{WEIGHTS}every_container_of_a_state_dict_gives_the_same_tensors_and_the_same_hash"),
     ],
     "bench/imports.py": [
         ("keys without the versions", "return version(package)", 'return ""', f"{KEYS}versions_are_the_installed_ones"),
