@@ -32,7 +32,7 @@ from bench.results.store import Kept
 from bench.training import kept
 from bench.training.fit import TrainingError
 from bench.training.kept import Trained
-from bench.training.weights import WeightsError
+from bench.training.weightfiles import WeightsError
 
 SAID = (ConfigError, Unreadable, AttackError, NotFinite, TrainingError, WeightsError)
 """Errors whose words say all there is to say; of others their type is said too."""

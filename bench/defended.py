@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import fingerprint
+from bench import identity as identities
 from bench.schemes.dropout import Dropout
 from bench.schemes.strength import Operation, strength_of
 
@@ -171,11 +171,13 @@ class Defended:
         """What decides its outputs, but for seeds, as JSON-able values.
 
         Raises:
-            fingerprint.Unidentified: for a network or an operation that nothing can be told of.
+            Unidentified: for a network or an operation that nothing can be told of.
         """
         if self.known is None:
-            network = fingerprint.network(self.network)
-            operations = {s: fingerprint.thing(operation) for s, (operation, _) in self.scheme.items()}
+            network = identities.network(self.network)
+            operations = {
+                s: identities.thing(o, f"the operation at {s}") for s, (o, _) in self.scheme.items()
+            }
         else:
             network, operations = self.known["network"], self.known["operations"]
         rates = {site: rate for site, (_, rate) in self.scheme.items()}

@@ -55,6 +55,20 @@ def network(module: nn.Module) -> dict[str, Any]:
         raise Unidentified(f"{_name(type(module))}: it holds objects too deep to be told apart") from None
 
 
+def thing(o: Any, at: str = "operation") -> dict[str, Any]:
+    """What identifies an object, such as an operation: its class's code, and what it holds, as above.
+
+    Args:
+        o: The object.
+        at: What it is called in an error.
+
+    Raises:
+        Unidentified: as ``network`` does.
+    """
+    walk = _Walk()
+    return {"is": walk.value(o, at), "code": walk.codes}
+
+
 class _Walk:
     """One look at a network, which remembers what it has met."""
 

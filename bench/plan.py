@@ -23,7 +23,7 @@ from bench.results.files import Unreadable
 from bench.results.store import Store, key_of
 from bench.training import fit, kept
 from bench.training.fit import Plan
-from bench.training.weights import WeightsError
+from bench.training.weightfiles import WeightsError
 
 
 @dataclass(frozen=True)

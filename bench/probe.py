@@ -20,7 +20,7 @@ from bench.attacks import criteria
 from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
 from bench.defended import Defended, NotFinite, SiteError, check_finite, trace
 from bench.schemes import Operation, strength_of
-from bench.training.weights import WeightsError
+from bench.training.weightfiles import WeightsError
 
 IMAGES = 3
 """With one image, an output of one row for all would pass; with three it can't."""

@@ -156,7 +156,9 @@ class _Pairs:
                 images,
                 None,
                 other["metrics"]["fresh_draws"],
-                fingerprint.derive_seed(other["config"]["seed"], f"cross recognition of {one['samples']['sha256']}"),
+                fingerprint.derive_seed(
+                    other["config"]["seed"], f"cross recognition of {one['samples']['sha256']}"
+                ),
             )
         except _Hole as hole:
             return {"reason": str(hole)}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from bench.training import weights as files
+from bench.training.weightfiles import read
+from bench.training.weights import load_into, load_several
 
 
 class Pretrained:
@@ -51,7 +52,8 @@ class Pretrained:
         """
         if isinstance(self.weights, Mapping):
             named = {path: Path(file).expanduser() for path, file in self.weights.items()}
-            files.load_several(network, named, self.key, self.prefix)
+            load_several(network, named, self.key, self.prefix)
         elif self.weights is not None:
-            files.load_into(network, files.read(Path(self.weights).expanduser(), self.key), self.prefix)
+            file = Path(self.weights).expanduser()
+            load_into(network, read(file, self.key), self.prefix, name=str(file))
         return network

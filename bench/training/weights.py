@@ -10,15 +10,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
-from bench import fingerprint
-from bench.weightfiles import WeightsError, read, short, some
+from bench.defended import unwrapped
+from bench.training.weightfiles import WeightsError, read, short, some
 
 log = logging.getLogger("bench")
 
@@ -158,41 +155,3 @@ def load_several(
         raise WeightsError(f"weights: no file for {some(owners)} of {who}; name one for each")
     for path, file in files.items():
         load_into(known[path], read(file, key), prefix, name=str(file))
-
-
-def content(
-    files: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
-    key: str | None = None,
-    prefix: str | None = None,
-) -> str | dict[str, str]:
-    """SHA-256 of the tensors that a file gives for a key and a prefix: their names, types, shapes and values.
-
-    The container, and whatever else is in the file, don't matter: the same tensors as safetensors and as a
-    state dict are the same. Read once, until the file changes. Of several files, by path of submodule, the
-    hash of each.
-
-    Raises:
-        WeightsError: as ``read`` does.
-    """
-    if isinstance(files, Mapping):
-        return {path: str(content(file, key, prefix)) for path, file in files.items()}
-    file = Path(files).expanduser()
-    try:
-        found = file.stat()
-    except OSError:
-        # which is said there
-        read(file)
-        raise
-    return _content(file, key, prefix, found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-@cache
-def _content(file: Path, key: str | None, prefix: str | None, *changed: int) -> str:
-    return fingerprint.hash_tensors(_stripped(read(file, key), prefix, str(file)))
-
-
-def unwrapped(module: nn.Module) -> nn.Module:
-    """The network inside ``DataParallel`` and ``DistributedDataParallel``; any other as it is."""
-    while isinstance(module, nn.DataParallel | DistributedDataParallel):
-        module = module.module
-    return module
