@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -147,18 +147,23 @@ def _check_strength(key: str, operation: Operation, rate: float) -> None:
         raise ConfigError(str(error)) from None
 
 
-def dataset(config: Config) -> Dataset:
+def dataset(config: Config, foreign: bool | None = None) -> Dataset:
     """A dataset is loaded once a process, however many cells need it.
+
+    Args:
+        config: The settings.
+        foreign: Whether the network says which classes there are, and nothing is trained; None: as its way
+            of training says.
 
     Raises:
         ConfigError: for data that is missing, damaged, or can't be used.
     """
-    foreign = is_foreign(way(config))
+    foreign = is_foreign(way(config)) if foreign is None else foreign
     name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir, foreign])
     if name not in _datasets:
         loader = targets.find("dataset", config.dataset._target_, config.trusted_modules)
         targets.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
-        labels = "outputs" if foreign else "dense"
+        labels: Literal["outputs", "dense"] = "outputs" if foreign else "dense"
         try:
             _datasets[name] = datasets.load(
                 loader,

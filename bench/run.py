@@ -125,7 +125,7 @@ def prepare_sweep(config: DictConfig) -> None:
                     parts.device(job)
                 one = plan.prepare(job)
                 ready[one.key] = one
-                cells.append(plan.entry(job, one.key, one.checkpoint))
+                cells.append(plan.entry(job, one.key, one.trains))
             except NotApplicable as reason:
                 cells.append(plan.entry(job, cell.not_applicable(job, str(reason))["key"], None))
         # foreign code may raise anything when it is imported or made

@@ -160,7 +160,7 @@ class Cells:
         start = time.perf_counter()
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
-        cells = [plan.entry(c.config, c.key, c.checkpoint) for c in self.visited]
+        cells = [plan.entry(c.config, c.key, c.trains) for c in self.visited]
         aggregate.write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:
