@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bench import aggregate, fingerprint, looks, parts, plan
-from bench.results import files as records
 from bench.attacks import criteria
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
-from bench.datasets.arrays import unit
 from bench.datasets import unit
+from bench.datasets.arrays import unit
 from bench.measure import intervals, ranks
+from bench.results import files as records
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store, tensors
 

@@ -18,11 +18,11 @@ import torch
 from tqdm import tqdm
 
 from bench import aggregate, axes, fingerprint, looks, plan
-from bench.results import files as records
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.defended import Defended
 from bench.measure import intervals
+from bench.results import files as records
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store
 
