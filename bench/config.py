@@ -34,6 +34,13 @@ class NotApplicable(ConfigError):
     """Settings that are each fine but have no meaning together; in a sweep such a cell is left out."""
 
 
+def _named(value: Any) -> Any:
+    """The same with words for keys, at any depth, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(name): _named(one) for name, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value
+
+
 @dataclass
 class DatasetConfig:
     """``_target_`` is a loader as ``bench.datasets`` describes; ``name`` defaults to the file's."""
@@ -43,7 +50,12 @@ class DatasetConfig:
     options: dict[str, Any] = field(default_factory=dict)
     train_size: int | None = None
     epochs: int | None = None
+    # how many images pass at once; null: the configuration's own
     batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        # YAML reads a folder's name such as 7 as a number, which can't be sorted among words
+        self.options = _named(self.options)
 
 
 @dataclass

@@ -91,8 +91,8 @@ def unit(images: Images) -> Images:
 
 
 def line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split())[:300]
+    """What an error says, in one line; of one that says nothing, its kind."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def meant(name: str, known: Iterable[str]) -> str:
