@@ -458,6 +458,8 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{DATASETS}fingerprint_sees_one_changed_pixel_and_another_split"),
         ("grey levels are made floats at loading", "return np.array(images, order=\"C\")", "return np.array(images, np.float32) / np.float32(255)",
          "tests/datasets/test_image_files.py::test_large_images_take_a_byte_a_value_and_are_never_made_floats_at_loading"),
+        ("halves of two kinds", "(x_train.dtype == np.uint8) != (x_test.dtype == np.uint8)", "False",
+         f"{DATASETS}grey_levels_become_numbers_a_batch_at_a_time_the_same_for_arrays_and_tensors"),
         ("nothing is trained on nothing", 'if labels == "dense" and not len(x_train):', "if False:",
          f"{DATASETS}a_training_half_is_asked_for_only_where_a_network_is_trained"),
         ("part of no training half", "if not len(x_train) and train_size is not None:", "if False:",
