@@ -22,7 +22,7 @@ from torch import nn
 
 from bench import attacking, datasets, evaluation, fingerprint, probe, records, schemes, training
 from bench import config as settings
-from bench.axes import IDENTITY
+from bench.axes import names
 from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader
 from bench.datasets import Dataset
 from bench.measure import intervals
@@ -85,11 +85,6 @@ class Restored:
 def store(config: Config) -> Store:
     """The store that a configuration names."""
     return Store(Path(config.output_dir) / "store")
-
-
-def names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What names a cell to a person: the chosen files' names, the rates and the seed."""
-    return {n: config[n]["name"] if isinstance(config[n], Mapping) else config[n] for n in IDENTITY}
 
 
 def device(config: Config) -> torch.device:

@@ -8,6 +8,8 @@ changed number, a flipped bit, or another file under this name is noticed. Recor
 are JSON documents; samples, gradients and checkpoints are safetensors.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -18,15 +20,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from bench import fingerprint
+
+if TYPE_CHECKING:
+    # imported where tensors are: records, and tables of them, have none
+    import torch
 
 log = logging.getLogger("bench")
 
@@ -123,8 +127,7 @@ class Store:
         """
         if samples is not None:
             path = self.samples_path(key)
-            tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in samples.items()}
-            content = write_tensors(path, "samples", key, tensors)
+            content = write_tensors(path, "samples", key, _tensors(samples))
             kept = {"file": f"samples/{path.name}", "bytes": path.stat().st_size, "content": content}
             record = {**record, "samples": {**record.get("samples", {}), **kept}}
         write_document(self.record_path(key), "record", key, record)
@@ -171,8 +174,7 @@ class Store:
         made = dict(make())
         try:
             if made and all(isinstance(value, np.ndarray) for value in made.values()):
-                tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in made.items()}
-                write_tensors(self.folder / kind / f"{key}.safetensors", kind, key, tensors)
+                write_tensors(self.folder / kind / f"{key}.safetensors", kind, key, _tensors(made))
             else:
                 write_document(self.folder / kind / f"{key}.json", kind, key, {"value": made})
         except OSError as error:
@@ -296,6 +298,12 @@ def read_document(path: Path, kind: str, key: str | None = None) -> dict[str, An
     return found
 
 
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    import torch
+
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
 def write_tensors(
     path: Path,
     kind: str,
@@ -311,6 +319,8 @@ def write_tensors(
     Raises:
         OSError: if it can't be written.
     """
+    from safetensors.torch import save_file
+
     # tensors that share their memory, as those of a module that is registered twice, are each kept whole
     whole = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     held = {"format": FORMAT, "kind": kind, "key": key, "about": dict(about or {})}
@@ -383,6 +393,8 @@ def about_tensors(path: Path) -> dict[str, Any]:
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes, whatever their order."""
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

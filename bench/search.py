@@ -18,12 +18,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bench import aggregate, cell, evaluation, figures, training
+from bench import cell, evaluation, training
 from bench import config as settings
+from bench.analysis import figures
 from bench.cell import Cell
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
 from bench.records import OK, write_document, write_text
+from bench.results.sweep import Sweep, write_manifest
 from bench.run import compose
 
 FIGURES = {
@@ -166,7 +168,7 @@ class Cells:
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
         cells = [cell.entry(c.config, c.key, c.training.key) for c in self.visited]
-        aggregate.write_manifest(self.folder, ready.store, cells)
+        write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:
             fail(f"train_rate={train_rate:g} test_rate={test_rate:g}: {record['reason']}", 1)
@@ -201,7 +203,7 @@ def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path
     Returns:
         The files' paths.
     """
-    frame = aggregate.table(folder)
+    frame = Sweep(folder).table().frame
     answer = frame[frame["test_rate"] == found.test_rate].iloc[0]
     baseline = frame[frame["test_rate"] == 0].iloc[0]
     best = found.candidates[found.train_rate]
