@@ -1,7 +1,7 @@
 """The store: whatever was computed, content-addressed, written whole or not at all, checked when it is read.
 
 Here belongs how results are kept and found again, and what is said of a file that can't be read. What a
-record says is decided in ``cell``; tables of many records are made in ``aggregate``.
+record says is decided in ``cell``; tables of many records are made in ``results.sweep``.
 
 Every file carries its format and a hash of all that it holds, its own kind and key included, so that a
 changed number, a flipped bit, or another file under this name is noticed. Records, looks and manifests

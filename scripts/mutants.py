@@ -521,10 +521,10 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/analysis/test_summary.py::test_a_table_is_printed_without_what_runs_attacks_or_draws"),
     ],
     "bench/aggregate.py": [
-        ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", "tests/test_depends.py::test_a_sweep_without_its_store_keeps_its_table"),
+        ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("a sweep with a hole is whole", "0 if all([summary.write(one) for one in sweeps]) else 1", "0 if [summary.write(one) for one in sweeps] else 1",
-         "tests/test_damages.py"),
-        ("records that are missing are not said", "        found.say_missing(one)\n", "", "tests/test_damages.py"),
+         "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
+        ("records that are missing are not said", "        found.say_missing(one)\n", "", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
     ],
     "bench/analysis/figures/drawing.py": [
         ("a name with dollars is a formula", r'str(text).replace("$", r"\$")', "str(text)", "tests/analysis/test_figures.py::test_a_name_with_dollars_is_no_formula"),

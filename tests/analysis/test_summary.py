@@ -11,8 +11,8 @@ import pytest
 import torch
 from recording import record, settings
 
-from bench import records
-from bench.analysis import summary
+from bench import aggregate, records
+from bench.analysis import figures, summary
 from bench.records import Store
 from bench.results.sweep import Table, write_manifest
 
@@ -35,6 +35,30 @@ def test_a_sweep_is_whole_when_the_rest_cannot_be(sweep: Path) -> None:
     cells = json.loads((sweep / "cells.json").read_text())["cells"]
     write_manifest(sweep, Store(sweep.parent / "store"), cells[:2])
     assert summary.write(sweep)
+
+
+def test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def status(*folders: Path) -> object:
+        monkeypatch.setattr(sys, "argv", ["bench.aggregate", *map(str, folders)])
+        with pytest.raises(SystemExit) as ended:
+            aggregate.main()
+        return ended.value.code
+
+    monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
+    assert status(sweep) == 1
+    assert f"{sweep}: 1 of 4 cells have no record (not run yet, or removed)" in caplog.text
+    store = Store(sweep.parent / "store")
+    other = sweep.with_name("other")
+    write_manifest(other, store, json.loads((sweep / "cells.json").read_text())["cells"][:2])
+    assert status(other) == 0
+    # of several sweeps each has to be
+    assert status(sweep, other) == status(other, sweep) == 1
+    write_manifest(sweep, store, [{"key": "x", "config": settings(), "checkpoint": None}])
+    before = (sweep / "results.csv").read_bytes()
+    assert status(sweep) == 2
+    assert (sweep / "results.csv").read_bytes() == before
 
 
 def test_an_attack_that_never_succeeds_has_no_distance() -> None:
