@@ -12,8 +12,10 @@ from bench.analysis import summary
 from bench.command import guarded
 from bench.config import ConfigError
 from bench.records import MISSING, Store
-from bench.results import sweep
+from bench.results import columns, sweep
 from bench.results.sweep import NOT_RUN, Sweep
+
+COLUMNS = tuple(column.name for column in columns.COLUMNS)
 
 
 def table(*results: Path | Sweep) -> pd.DataFrame:

@@ -28,7 +28,6 @@ from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
 from bench.papers.published import Verdict, beside, ordered, small, words
 from bench.records import OK
-from bench.results.columns import COLUMNS
 from bench.results.sweep import Sweep
 
 PAPER = "defensive_dropout"
@@ -77,7 +76,7 @@ def results(folder: Path, sweep: str) -> pd.DataFrame:
     """The finished cells of a sweep, as ``aggregate.table`` gives them; empty where there are none."""
     frame = aggregate.table(folder / sweep) if (folder / sweep / "cells.json").exists() else pd.DataFrame()
     wanted = [f"{c}{end}" for c in (*QUANTITIES.values(), "claimed_success_pct") for end in ENDS]
-    columns = list(dict.fromkeys([*frame.columns, *(c.name for c in COLUMNS), *wanted]))
+    columns = list(dict.fromkeys([*frame.columns, *aggregate.COLUMNS, *wanted]))
     frame = frame.reindex(columns=columns)
     return frame[frame["status"] == OK]
 
