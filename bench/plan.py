@@ -15,7 +15,6 @@ from torch import nn
 
 from bench import attacking, datasets, defended, fingerprint, parts, probe, targets
 from bench.attacks import criteria
-from bench.axes import IDENTITY
 from bench.config import STRANGER, Config, ConfigError, Reader, decides
 from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Scheme
@@ -68,11 +67,6 @@ class Cell:
     def device(self) -> torch.device:
         """Where it runs; in no key, so that a machine without a GPU can plan for one that has it."""
         return parts.device(self.config)
-
-
-def names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What names a cell to a person: the chosen files' names, the rates and the seed."""
-    return {n: config[n]["name"] if isinstance(config[n], Mapping) else config[n] for n in IDENTITY}
 
 
 def prepare(config: Config) -> Cell:

@@ -17,13 +17,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench import aggregate, cell, figures, plan
+from bench import cell, plan
 from bench import config as settings
+from bench.analysis import figures
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
 from bench.plan import Cell
 from bench.results.files import write_document, write_text
 from bench.results.store import OK
+from bench.results.sweep import Sweep, write_manifest
 from bench.run import compose
 
 FIGURES = {
@@ -161,7 +163,7 @@ class Cells:
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
         cells = [plan.entry(c.config, c.key, c.trains) for c in self.visited]
-        aggregate.write_manifest(self.folder, ready.store, cells)
+        write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:
             fail(f"train_rate={train_rate:g} test_rate={test_rate:g}: {record['reason']}", 1)
@@ -196,7 +198,7 @@ def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path
     Returns:
         The files' paths.
     """
-    frame = aggregate.table(folder)
+    frame = Sweep(folder).table().frame
     answer = frame[frame["test_rate"] == found.test_rate].iloc[0]
     baseline = frame[frame["test_rate"] == 0].iloc[0]
     best = found.candidates[found.train_rate]

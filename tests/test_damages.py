@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import aggregate, cell, config, figures, run, transfer
+from bench import aggregate, cell, config, run, transfer
+from bench.analysis import figures
+from bench.results.sweep import write_manifest
 
 ARGUMENTS = ("attack=fgsm", "samples=6", "training.epochs=4", "evaluation.draws=3")
 SCHEMES = ("none", "fc")
@@ -42,7 +44,7 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
         ready = cell.prepare(dataclasses.replace(job, output_dir=str(output_dir)))
         cells[ready.key] = ready
     entries = [cell.entry(ready.config, key, ready.training.key) for key, ready in cells.items()]
-    aggregate.write_manifest(folder, ready.store, entries)
+    write_manifest(folder, ready.store, entries)
     for ready in cells.values():
         cell.run(ready)
     run.Command.cells, run.Command.transfer, run.Command.reader = cells, True, config.STRANGER
@@ -53,7 +55,7 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, and are made of the tables that are looked at here."""
-    monkeypatch.setattr(figures, "heatmaps", lambda frame, folder: [])
+    monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
     monkeypatch.setattr(figures, "transfer", lambda groups, folder: [])
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench import aggregate, figures, game, gradients, records
+from bench import aggregate, game, gradients, records
+from bench.analysis import figures
 from bench.command import Parser, guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.measure import ranks
@@ -27,6 +28,7 @@ from bench.measure.intervals import NOTHING, Estimate, difference
 from bench.papers import published
 from bench.papers.published import Verdict, beside, ordered, small, words
 from bench.results.store import OK
+from bench.results.sweep import Sweep
 
 PAPER = "defensive_dropout"
 SWEEPS = {
@@ -524,7 +526,7 @@ def _game(sweep: Path, report: Path) -> list[str]:
     text, answers = [], []
     for max_loss in (None, MAX_LOSS_PCT["mnist"]):
         allowed = "whatever it costs" if max_loss is None else f"less than {max_loss:g} points of accuracy"
-        for one in game.games(aggregate.table(sweep), max_loss):
+        for one in game.games(Sweep(sweep).table(), max_loss):
             if one.payoffs.size:
                 equilibrium, pairs = game.answer(one)
                 answers.append(({**equilibrium, "max_loss": max_loss}, pairs.assign(max_loss=max_loss)))

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench import aggregate, cell, evaluation, figures, fingerprint, records, schemes, transfer
+from bench import aggregate, cell, evaluation, fingerprint, records, schemes, transfer
+from bench.analysis import figures
 from bench.command import Parser, guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.datasets import unit
