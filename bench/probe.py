@@ -78,8 +78,8 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
         if not isinstance(outputs, Tensor):
             inside = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
             raise ConfigError(
-                f"{key} gives {type(outputs).__name__}{inside}, expected a tensor of logits (batch, classes); say "
-                "where they are by model.outputs: an index, a key, or from: a submodule's path"
+                f"{key} gives {type(outputs).__name__}{inside}, expected a tensor of logits (batch, classes); "
+                "say where they are by model.outputs: an index, a key, or from: a submodule's path"
             )
         shape = tuple(outputs.shape)
         if len(shape) != 2 or shape[0] != len(images) or not outputs.is_floating_point():
