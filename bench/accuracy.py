@@ -38,7 +38,7 @@ def table(results: Path | Sweep, reader: Reader = STRANGER) -> pd.DataFrame:
         ConfigError: as ``Sweep``.
     """
     sweep = Sweep.of(results)
-    first: dict[str, Mapping[str, Any]] = {}
+    first: dict[str, dict[str, Any]] = {}
     for record in sweep.records:
         if record["status"] == OK:
             first.setdefault(record["cell"]["scheme"], record)
@@ -46,12 +46,12 @@ def table(results: Path | Sweep, reader: Reader = STRANGER) -> pd.DataFrame:
     for scheme, record in first.items():
         try:
             plan.check_alike(record, reader)
-            found = {name: _look(name, record, sweep.store, reader) for name in ("training", "testing")}
+            seen = {name: _look(name, record, sweep.store, reader) for name in ("training", "testing")}
         except (ConfigError, Unreadable) as error:
             log.warning("accuracy under %s: %s", scheme, " ".join(str(error).split()))
             continue
-        for name, right in found.items():
-            values = (100 * v for v in intervals.estimate(right.astype(float)))
+        for name, right in seen.items():
+            values = [100 * v for v in intervals.estimate(right.astype(float))]
             accuracy = dict(zip(COLUMNS, values, strict=True))
             rows.append({"data_set": name, "scheme": scheme, **accuracy, "images": len(right)})
     return pd.DataFrame(rows, columns=["data_set", "scheme", *COLUMNS, "images"])

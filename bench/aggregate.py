@@ -6,34 +6,11 @@ Here belongs its door. What it writes is ``analysis.summary``'s.
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from bench.analysis import summary
 from bench.command import guarded
 from bench.config import ConfigError
-from bench.results import columns, sweep
-from bench.results.store import MISSING, Store
+from bench.results.store import MISSING
 from bench.results.sweep import NOT_RUN, Sweep
-
-COLUMNS = tuple(column.name for column in columns.COLUMNS)
-
-
-def table(*results: Path | Sweep) -> pd.DataFrame:
-    """One row a cell, in the sweeps' order, as ``results.sweep.table`` lays it out.
-
-    Raises:
-        ConfigError: as ``Sweep``.
-    """
-    return sweep.table(*results).frame
-
-
-def store_of(results: Path | Sweep) -> Store:
-    """The store that holds a sweep's records.
-
-    Raises:
-        ConfigError: as ``Sweep``.
-    """
-    return Sweep.of(results).store
 
 
 @guarded

@@ -295,7 +295,7 @@ def _of_record(
         return tensors(seen)
 
     kept = looks.look(store, looks.Looker.of(record), "gradients", decides, drawn, (criteria,), "gradients")
-    return {name: tensor.numpy() for name, tensor in kept.values.items()}  # noqa: PD011
+    return {name: tensor.numpy() for name, tensor in kept.values.items()}
 
 
 def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:

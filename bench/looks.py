@@ -187,7 +187,7 @@ def fresh(
     looker: Looker,
     defended: Callable[[], Defended],
     samples: str,
-    images: Callable[[], tuple[Tensor, Tensor, Tensor]],
+    images: Callable[[], Sequence[Tensor]],
     goal: tuple[str, int | None] | None,
     draws: int,
     seed: int,

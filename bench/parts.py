@@ -251,8 +251,8 @@ def plan(config: Config, data: Dataset) -> Plan:
     if is_foreign(made):
         if config.train_rate is not None:
             raise NotApplicable(f"train_rate: {given.name} fits nothing; use null")
-        settings = {"model": described("model", config.model, config)}
-        return Plan(build, Defended, made, given.seed, None, None, None, settings)
+        foreign = {"model": described("model", config.model, config)}
+        return Plan(build, Defended, made, given.seed, None, None, None, foreign)
     at = sites(config)
     acting: dict[str, tuple[Operation, float]] = {
         site: (Dropout(), rate) for site, rate in config.model.train_rates.items()
@@ -267,7 +267,7 @@ def plan(config: Config, data: Dataset) -> Plan:
     before, outputs = preprocessing(config), config.model.outputs
     how = {key: getattr(given, key) for key in ("epochs", "batch_size", "learning_rate", "seed")}
     target = targets.find("training", given._target_, config.trusted_modules)
-    settings = {
+    settings: dict[str, Any] = {
         **how,
         "model": described("model", config.model, config),
         "way": [given._target_, targets.files(target, given.options)],
@@ -296,10 +296,10 @@ def builder(config: Config, shape: tuple[int, int, int], classes: int | None) ->
     network = targets.find("model", config.model._target_, config.trusted_modules)
     targets.check_options("model", network, config.model.options)
     try:
-        asked = inspect.signature(network).parameters
+        asked = set(inspect.signature(network).parameters)
     except (TypeError, ValueError):
-        asked = {}
-    given = {"shape": shape, "classes": classes}
-    given = {name: v for name, v in given.items() if name in asked and name not in config.model.options}
+        asked = set()
+    ours: dict[str, Any] = {"shape": shape, "classes": classes}
+    given = {name: v for name, v in ours.items() if name in asked and name not in config.model.options}
     made: Callable[[], nn.Module] = functools.partial(network, **given, **config.model.options)
     return made

@@ -76,9 +76,9 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
         with _no_global_draws(f"{key} draws by itself although no site is random"):
             outputs = _pass(key, model, images)
         if not isinstance(outputs, Tensor):
-            inside = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
+            names = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
             raise ConfigError(
-                f"{key} gives {type(outputs).__name__}{inside}, expected a tensor of logits (batch, classes); "
+                f"{key} gives {type(outputs).__name__}{names}, expected a tensor of logits (batch, classes): "
                 "say where they are by model.outputs: an index, a key, or from: a submodule's path"
             )
         shape = tuple(outputs.shape)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import cell, plan
+from bench import cell, parts, plan
 from bench import config as settings
 from bench.analysis import figures
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
@@ -27,6 +27,7 @@ from bench.results.files import write_document, write_text
 from bench.results.store import OK
 from bench.results.sweep import Sweep, write_manifest
 from bench.run import compose
+from bench.schemes import strength_of
 
 FIGURES = {
     "clean_accuracy_pct": ("accuracy %", 2),
@@ -107,8 +108,15 @@ def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     for key, option in (("train_rate", "--train-rates"), ("test_rate", "--step")):
         if getattr(config, key) is not None:
             raise ConfigError(f"{key}: it is what is searched for; leave it out, and see {option}")
-    if not config.scheme.sites:
+    acting = parts.scheme(config)
+    if not acting:
         raise ConfigError(f"scheme: {config.scheme.name} has no site, so that there is no rate to search for")
+    for site, (operation, _) in acting.items():
+        if not strength_of(operation).grows:
+            raise ConfigError(
+                f"scheme: at site {site} of {config.scheme.name} more {strength_of(operation).name} is weaker, "
+                "and the search raises a rate, of which more has to be stronger"
+            )
     return config
 
 

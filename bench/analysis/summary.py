@@ -100,7 +100,7 @@ def progress(results: Path) -> str:
     if not left or not now:
         return words
     networks = {entry["checkpoint"] for entry in entries} - {None}
-    checkpoints = [store.checkpoints / f"{name}.safetensors" for name in networks]
+    checkpoints = [store.path("checkpoints", name) for name in networks]
     fitted = [path for path in checkpoints if path.exists() and path.stat().st_mtime >= start]
     untrained = sum(not path.exists() for path in checkpoints)
     training = _covered([_fitting(path) for path in fitted])

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import aggregate, game, gradients
+from bench import game, gradients
 from bench.analysis import figures
 from bench.command import guarded
 from bench.config import ConfigError, Reader
@@ -29,6 +29,8 @@ from bench.papers.defensive_dropout_claims import CITED, CURVES, MAX_LOSS_PCT, a
 from bench.papers.published import ENDS, Findings, estimate_of
 from bench.papers.report import Page, Paper, Row, Swept, Table
 from bench.results import files as records
+from bench.results.store import OK
+from bench.results.sweep import Sweep
 
 SWEEPS = {
     "mnist_fgsm": "Table 4",
@@ -82,14 +84,14 @@ images: the nine targets of one image are not independent."""
 def cells(swept: Swept) -> pd.DataFrame:
     """The cells of a sweep with every column that a report asks for; those that are missing are empty."""
     wanted = [f"{c}{end}" for c in (*QUANTITIES.values(), *_CLAIMED) for end in ENDS]
-    columns = list(dict.fromkeys([*swept.frame.columns, *aggregate.COLUMNS, *wanted]))
+    columns = list(dict.fromkeys([*swept.frame.columns, *report.COLUMNS, *wanted]))
     return swept.frame.reindex(columns=columns)
 
 
 def done(swept: Swept) -> pd.DataFrame:
     """Those of them that are done."""
     frame = cells(swept)
-    return frame[frame["status"] == records.OK]
+    return frame[frame["status"] == OK]
 
 
 def measured(frame: pd.DataFrame, data: str) -> pd.DataFrame:
@@ -230,7 +232,7 @@ def _more(page: Page, sweeps: Mapping[str, Swept], findings: Findings, reader: R
     for trace in sorted(page.folder.parent.glob("search_*/result.json")):
         page.say("## Algorithm 1: " + trace.parent.name.removeprefix("search_"), *_search(trace.parent, page))
     if sweeps["mnist_game"].run:
-        page.say("## The game", *_game(sweeps["mnist_game"].frame, page))
+        page.say("## The game", *_game(sweeps["mnist_game"], page))
     defences = findings.frames["defences"]
     if len(defences):
         page.csv("defences", defences.drop(columns="defence"))
@@ -242,7 +244,7 @@ def _search(trace: Path, page: Page) -> list[str]:
     name = trace.name
     try:
         result = records.read_document(trace / "result.json", "search")
-        frame = aggregate.table(trace)
+        frame = Sweep(trace).table().frame
         page.folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(trace / "trace.png", page.folder / f"{name}.png")
     except (records.Unreadable, ConfigError, OSError) as error:
@@ -265,12 +267,14 @@ def _search(trace: Path, page: Page) -> list[str]:
     ]
 
 
-def _game(frame: pd.DataFrame, page: Page) -> list[str]:
+def _game(swept: Swept, page: Page) -> list[str]:
     """The game without and with a limit on what the defence may cost; a picture of the first."""
     text, answers = [], []
+    assert swept.sweep is not None
+    table = swept.sweep.table()
     for max_loss in (None, MAX_LOSS_PCT["mnist"]):
         allowed = "whatever it costs" if max_loss is None else f"less than {max_loss:g} points of accuracy"
-        for one in game.games(frame, max_loss):
+        for one in game.games(table, max_loss):
             if one.payoffs.size:
                 equilibrium, pairs = game.answer(one)
                 answers.append(({**equilibrium, "max_loss": max_loss}, pairs.assign(max_loss=max_loss)))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import aggregate, parts
+from bench import parts
 from bench.analysis import figures
 from bench.config import STRANGER, ConfigError, Reader
+from bench.datasets import unit
 from bench.papers.published import MEAN
 from bench.papers.report import Page, Swept
 
@@ -67,7 +68,8 @@ def fooled(
     Raises:
         ConfigError, Unreadable: where data or samples aren't those that the records were made with.
     """
-    store = aggregate.store_of(swept.folder)
+    assert swept.sweep is not None
+    store = swept.sweep.store
     kept: dict[tuple[str, str], dict[int, int]] = {}
     found = {}
     record = None

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from bench import aggregate
 from bench.command import Parser
 from bench.config import STRANGER, Reader
 from bench.measure import ranks
@@ -20,7 +19,11 @@ from bench.papers import published
 from bench.papers.claims import NOT_MEASURED, Claim
 from bench.papers.published import Findings
 from bench.results import files as records
+from bench.results.columns import COLUMNS as _COLUMNS
 from bench.results.store import OK
+from bench.results.sweep import Sweep
+
+COLUMNS = tuple(column.name for column in _COLUMNS)
 
 Row = Mapping[Any, Any]
 """Of a table, by column."""
@@ -33,28 +36,29 @@ class Swept:
     Attributes:
         name: The experiment's.
         folder: Where it lies.
-        frame: Its cells, as ``aggregate.table`` gives them; without rows where it wasn't run.
+        frame: Its cells, as ``Table.frame``; without rows where it wasn't run.
         record: Of the first cell that is done, or None.
+        sweep: The sweep, or None.
     """
 
     name: str
     folder: Path
     frame: pd.DataFrame
     record: Mapping[str, Any] | None
+    sweep: Sweep | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "Swept":
         """The sweep of a folder, which may be missing.
 
         Raises:
-            ConfigError: as ``aggregate.Sweep.read``, but for a sweep that was not started.
+            ConfigError: as ``Sweep``, but for a sweep that was not started.
         """
         if not (folder / "cells.json").exists():
-            return cls(folder.name, folder, pd.DataFrame(columns=[*aggregate.COLUMNS]), None)
-        frame = aggregate.table(folder)
-        done = frame.loc[frame["status"] == OK, "key"]
-        record = aggregate.store_of(folder).read(done.iloc[0]) if len(done) else None
-        return cls(folder.name, folder, frame, record)
+            return cls(folder.name, folder, pd.DataFrame(columns=[*COLUMNS]), None)
+        sweep = Sweep(folder)
+        done = [record for record in sweep.records if record["status"] == OK]
+        return cls(folder.name, folder, sweep.table().frame, done[0] if done else None, sweep)
 
     @property
     def run(self) -> bool:

@@ -62,7 +62,7 @@ def mad_table(frame: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
     """Tables 2 and 4: mean absolute difference by attack and scheme, with the means at the edges.
 
     Args:
-        frame: As ``aggregate.table`` gives it.
+        frame: As ``Table.frame`` has it.
         attacks: Its rows.
     """
     return with_means(frame[frame["status"] == OK], {"attack": attacks, "scheme": SCHEMES}, "mad_255_mean")
