@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from owning import Own, writer
-from running import Outcome, Run
+from running import Outcome, Run, fresh
 from safetensors.numpy import load_file
 from torch.nn import functional
 
-from bench import cell, datasets, training, transfer
+from bench import cell, datasets, plan, transfer
 from bench import run as command
-from bench.records import Store
+from bench.results.store import Kept, Store, tensors
+from bench.training.fit import Standard
 
 QUICK = ("training.epochs=5", "evaluation.draws=6")
 
@@ -72,13 +73,14 @@ def switch(own: Own) -> tuple[str, ...]:
 
 
 def one(outcome: Outcome, output_dir: Path) -> tuple[dict, dict[str, np.ndarray]]:
-    """The record and the samples of a single cell that was run."""
+    """The record of a single cell that was run, its samples, and how they fare on fresh draws."""
     assert outcome.status == 0, outcome.err
     store = Store(output_dir / "store")
     key = Path(outcome.out.strip().splitlines()[-1]).stem
     record = store.read(key)
     assert record is not None
-    return record, store.samples(key)
+    success, right = fresh(store, record)
+    return record, {**store.samples(record), "fresh_success": success, "fresh_accuracy": right}
 
 
 def answer(record: dict, output_dir: Path) -> int:
@@ -94,15 +96,15 @@ def test_fresh_draws_are_not_those_that_the_attack_saw(
     # one pass by the attack, of all images at once as evaluation does, and one by evaluation
     arguments = ("scheme=fc", "test_rate=0.97", "samples=200", "training.epochs=5", "evaluation.draws=1")
     record, samples = one(bench_run(*still, "attack.options.passes=0", *arguments), output_dir)
-    claimed, fresh = samples["claimed"], samples["fresh_success"] == 1
+    claimed, held = samples["claimed"], samples["fresh_success"] == 1
     # the attack's claim is of the pass that it made, on the very images that evaluation passes
     assert 20 < claimed.sum() < 180
     assert np.array_equal(samples["perturbed"], original(samples))
     # of two passes with masks of their own: had they the same, each claim would hold
-    expected = fresh.mean()
-    alike = (claimed == fresh).mean()
+    expected = held.mean()
+    alike = (claimed == held).mean()
     assert alike < 0.98
-    assert fresh[claimed].mean() < 0.98
+    assert held[claimed].mean() < 0.98
     assert abs(claimed.mean() - expected) < 0.25
     assert record["metrics"]["fresh_draws"] == 1
 
@@ -179,7 +181,9 @@ def test_cross_recognition_is_under_the_recognisers_scheme_and_rate(
     pairs = pd.read_csv(output_dir / "switched" / "transfer.csv")
     pairs = pairs.set_index(["generated_under", "recognised_by"])["accuracy_pct"]
     results = pd.read_csv(output_dir / "switched" / "results.csv").set_index("test_rate")
-    record, samples = (f(results.loc[0.1, "key"]) for f in (of(output_dir).read, of(output_dir).samples))
+    record = of(output_dir).read(results.loc[0.1, "key"])
+    assert record is not None
+    samples = of(output_dir).samples(record)
     share = 100 * (samples["labels"][samples["claimed"]] == answer(record, output_dir)).mean()
     # the bare network is wrong about all that fools it, the blind one is right about one class
     assert share > 0
@@ -225,10 +229,10 @@ def test_weights_that_a_record_was_not_made_with_are_not_used(
     here, there = tmp_path / "here", tmp_path / "there"
     assert bench_run(*arguments, f"output_dir={here}").status == 0
 
-    def otherwise(self: training.Plain, train: object) -> torch.nn.Module:
+    def otherwise(self: Standard, train: object) -> torch.nn.Module:
         return train(lambda m, x, y: functional.cross_entropy(m(x), y, label_smoothing=0.2))
 
-    monkeypatch.setattr(training.Plain, "__call__", otherwise)
+    monkeypatch.setattr(Standard, "__call__", otherwise)
     assert bench_run(*arguments, f"output_dir={there}").status == 0
     (mine,), (theirs,) = ((f / "store" / "checkpoints").glob("*.safetensors") for f in (here, there))
     assert mine.name == theirs.name
@@ -279,7 +283,7 @@ def test_two_that_want_one_cell_attack_once(tmp_path: Path, still: tuple[str, ..
     import mystill
 
     arguments = (*still, "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK)
-    ready = [cell.prepare(command.compose(arguments)) for _ in range(2)]
+    ready = [plan.prepare(command.compose(arguments)) for _ in range(2)]
     assert ready[0].key == ready[1].key
     mystill.called.clear()
     records: list[dict] = []

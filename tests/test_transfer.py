@@ -7,9 +7,10 @@ import pytest
 import torch
 from running import Run
 
-from bench import aggregate, cell, evaluation, transfer
+from bench import aggregate, plan, transfer
 from bench.config import Reader
-from bench.records import Store
+from bench.measure import passes
+from bench.results.store import Store
 
 QUICK = ("samples=12", "training.epochs=5", "evaluation.draws=6")
 
