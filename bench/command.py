@@ -82,7 +82,7 @@ def guarded(main: Callable[P, None]) -> Callable[P, None]:
                     raise
             except KeyboardInterrupt as stop:
                 raise SystemExit(stopped(stop)) from None
-            except (HydraException, OmegaConfBaseException) as error:
+            except (HydraException, OmegaConfBaseException, ConfigError) as error:
                 fail(one_line(error))
             except OSError as error:
                 fail(one_line(error), 1)

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from bench import cell, datasets, plan, transfer
 from bench import run as command
-from bench.results.store import Kept, Store, tensors
+from bench.measure import passes
+from bench.results.store import Store
 from bench.training.fit import Standard
 
 QUICK = ("training.epochs=5", "evaluation.draws=6")
@@ -206,12 +207,14 @@ def test_cross_recognition_is_of_the_samples_that_are_there(
     seen = []
     for turned in (False, True):
         mystill.Still.__init__.__defaults__ = (1, turned)
-        shutil.rmtree(folder / "store" / "records", ignore_errors=True)
+        for kind in ("records", "samples"):
+            shutil.rmtree(folder / "store" / kind, ignore_errors=True)
         outcome = bench_run(*arguments, f"output_dir={folder}")
         assert outcome.status == 0, outcome.err
         results = pd.read_csv(folder / "sweep" / "results.csv").set_index("scheme")
         pairs = transfer.table(folder / "sweep").set_index(["generated_under", "recognised_by"])
-        claims = {s: of(folder).samples(results.loc[s, "key"])["claimed"].sum() for s in ("none", "feature")}
+        kept = {scheme: of(folder).read(results.loc[scheme, "key"]) for scheme in ("none", "feature")}
+        claims = {scheme: of(folder).samples(record)["claimed"].sum() for scheme, record in kept.items()}
         assert claims["feature"] > 0
         for scheme in ("none", "feature"):
             if claims[scheme]:
@@ -238,7 +241,7 @@ def test_weights_that_a_record_was_not_made_with_are_not_used(
     assert mine.name == theirs.name
     assert mine.read_bytes() != theirs.read_bytes()
     shutil.copy(theirs, mine)
-    shutil.rmtree(here / "store" / "transfer")
+    shutil.rmtree(here / "store" / "looks")
     pairs = transfer.table(here / "sweep")
     assert pairs["accuracy_pct"].isna().all() if "accuracy_pct" in pairs else pairs["reason"].notna().all()
     assert pairs["reason"].notna().all()
@@ -297,29 +300,43 @@ def test_two_that_want_one_cell_attack_once(tmp_path: Path, still: tuple[str, ..
     assert json.dumps(records[0]["metrics"]) == json.dumps(records[1]["metrics"])
 
 
-def test_a_failed_cell_is_computed_again(bench_run: Run, tmp_path: Path, still: tuple[str, ...]) -> None:
+def test_a_failed_cell_is_computed_again(
+    bench_run: Run, tmp_path: Path, still: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mystill
+
+    def broken(*arguments: object) -> None:
+        raise ArithmeticError("it broke")
 
     arguments = (*still, "scheme=none", "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK)
     record, _ = one(bench_run(*arguments), tmp_path / "out")
-    # its samples stay, as they do where a newer version's cell fails over an older one's
-    of(tmp_path / "out").record_path(record["key"]).unlink()
-    mystill.fails = True
-    assert bench_run(*arguments).status == 1
-    failed = of(tmp_path / "out").read(record["key"])
-    assert failed is not None
-    assert failed["status"] == "failed"
-    mystill.fails = False
-    again, _ = one(bench_run(*arguments), tmp_path / "out")
-    assert again["status"] == "ok"
-    assert again["metrics"] == record["metrics"]
+    store = of(tmp_path / "out")
+    # once at the attack, and once after it, where its samples stay
+    for where in ("attack", "measuring"):
+        store.record_path(record["key"]).unlink()
+        with monkeypatch.context() as patch:
+            if where == "attack":
+                store.samples_path(record).unlink()
+                patch.setattr(mystill, "fails", True)
+            else:
+                patch.setattr(passes, "distances", broken)
+            assert bench_run(*arguments).status == 1
+        failed = store.read(record["key"])
+        assert failed is not None
+        assert failed["status"] == "failed"
+        again, _ = one(bench_run(*arguments), tmp_path / "out")
+        assert again["status"] == "ok"
+        assert again["metrics"] == record["metrics"]
 
 
-def test_a_record_never_speaks_of_samples_that_are_not_there(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    store.folder.mkdir()
+def test_a_record_never_speaks_of_samples_that_are_not_there(tmp_path: Path, still: tuple[str, ...]) -> None:
+    ready = plan.prepare(
+        command.compose((*still, "scheme=none", "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK))
+    )
+    ready.store.folder.mkdir(parents=True)
     # no folder can be made of this name
-    (store.folder / "samples").write_text("")
-    with pytest.raises(OSError, match="samples"):
-        store.write("k", {"status": "ok"}, {"perturbed": np.zeros(3, np.float32)})
-    assert not store.record_path("k").exists()
+    (ready.store.folder / "samples").write_text("")
+    record = cell.run(ready)
+    assert record["status"] == "failed"
+    assert "samples" in record["reason"]
+    assert ready.store.done(ready.key) is None

@@ -12,8 +12,10 @@ from running import Run
 from torch import nn
 from torch.nn import functional
 
-from bench import cell, datasets, fingerprint, schemes, training
+from bench import attacking, cell, datasets, fingerprint, plan, schemes
 from bench import run as command
+from bench.defended import Defended
+from bench.training import fit as fitting
 
 QUICK = ("attack=fgsm_fixed", "samples=4", "training.epochs=5", "evaluation.draws=2")
 
@@ -26,8 +28,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
 def keys(*arguments: str) -> tuple[str, str]:
     """The key of a cell, and its network's, without running it."""
-    ready = cell.prepare(command.compose([*QUICK, *arguments]))
-    return ready.key, ready.training.key
+    ready = plan.prepare(command.compose([*QUICK, *arguments]))
+    return ready.key, ready.checkpoint
 
 
 ATTACK = """
@@ -55,14 +57,11 @@ def test_an_attack_that_was_edited_is_another_cell_of_the_same_network(own: Own)
 
 NETWORK = """
 from torch import nn
-from bench.models import Site
 
 class Net(nn.Module):
-    sites = ("fc",)
-
     def __init__(self, shape, classes):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.{act}(), Site("fc"), nn.Linear(32, classes))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.{act}(), nn.Linear(32, classes))
 
     def forward(self, x):
         return self.layers(x)
@@ -70,7 +69,7 @@ class Net(nn.Module):
 
 
 def test_a_network_that_was_edited_is_another_network_and_another_cell(own: Own) -> None:
-    choice = {"model/mine": "_target_: mynetwork.Net\n"}
+    choice = {"model/mine": "_target_: mynetwork.Net\nsites: {fc: layers.2}\n"}
     _, found = own("mynetwork", NETWORK.format(act="ReLU"), **choice)
     before = keys(*found, "model=mine")
     own("mynetwork", NETWORK.format(act="Tanh"), **choice)
@@ -145,24 +144,19 @@ def test_settings_of_training_are_another_network() -> None:
     assert keys("scheme=fc", "test_rate=0.3", "seed=4")[1] == found[0]
 
 
-def fit(seed: int, way: object, rates: dict, learning_rate: float = 1e-3) -> nn.Module:
+def fit(seed: int, way: object, scheme: dict, learning_rate: float = 1e-3) -> nn.Module:
     data = datasets.load(datasets.digits, Path(), {}, 256)
-    plan = training.Plan(
-        build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) if not rates else sited(),
-        rates=rates, way=way, epochs=1, batch_size=128, learning_rate=learning_rate, seed=seed, settings={},
+    plan = fitting.Plan(
+        build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+        behind=lambda network: Defended(network, {"input": ""}, scheme),
+        way=way, epochs=1, batch_size=128, learning_rate=learning_rate, seed=seed, settings={},
     )  # fmt: skip
-    return training.fit(plan, data, torch.device("cpu"))
-
-
-def sited() -> nn.Module:
-    from bench.models import Site
-
-    return nn.Sequential(Site("input"), nn.Flatten(), nn.Linear(64, 10))
+    return fitting.fit(plan, data, torch.device("cpu"))
 
 
 def test_the_seed_of_training_decides_first_weights_order_and_masks() -> None:
     # next to no step: the weights are still the first ones
-    first = [fit(seed, training.Plain(), {}, 1e-12)[1].weight for seed in (0, 0, 1)]
+    first = [fit(seed, fitting.Standard(), {}, 1e-12)[1].weight for seed in (0, 0, 1)]
     torch.testing.assert_close(first[0], first[1], rtol=0, atol=0)
     assert (first[0] - first[2]).abs().mean() > 0.01
 
@@ -190,7 +184,7 @@ def test_the_seed_of_training_decides_first_weights_order_and_masks() -> None:
                 seen.append(schemes.Dropout()(torch.ones_like(x), rate, generator))
                 return x
 
-        fit(seed, training.Plain(), {"input": (Spy(), 0.5)})
+        fit(seed, fitting.Standard(), {"input": (Spy(), 0.5)})
         return torch.stack(seen)
 
     assert torch.equal(masks(0), masks(0))
