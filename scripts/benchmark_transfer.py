@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from bench import aggregate, cell, evaluation, schemes, transfer
+from bench import aggregate, plan, transfer
 from bench.config import Reader
-from bench.records import OK, Store
+from bench.measure import passes
+from bench.results.store import OK, Store
 
 
 def bare_passes(results: Path) -> tuple[float, int]:
@@ -27,11 +28,11 @@ def bare_passes(results: Path) -> tuple[float, int]:
     frame = aggregate.table(results)
     store = aggregate.store_of(results)
     records = [store.read(key) for key in frame[frame["status"] == OK]["key"]]
-    networks = {r["key"]: cell.restore(r, store, Reader()) for r in records if r}
+    networks = {r["key"]: plan.restore(r, store, Reader()) for r in records if r}
     images = {}
     for record in records:
         assert record is not None
-        samples = store.samples(record["key"])
+        samples = store.samples(record)
         images[record["key"]] = torch.from_numpy(samples["perturbed"][samples["claimed"]])
     passed = 0
     seconds = 0.0
@@ -41,13 +42,13 @@ def bare_passes(results: Path) -> tuple[float, int]:
             assert other is not None
             if any(one["cell"][k] != other["cell"][k] for k in ("dataset", "attack", "criterion", "seed")):
                 continue
-            network = networks[other["key"]]
-            torch.set_num_threads(network.config.threads)
-            schemes.install(network.model, network.rates, torch.Generator().manual_seed(0))
-            draws = other["metrics"]["fresh_draws"] if schemes.is_random(network.rates) else 1
+            restored = networks[other["key"]]
+            torch.set_num_threads(restored.config.threads)
+            draws = other["metrics"]["fresh_draws"]
             start = time.perf_counter()
-            for _ in range(draws):
-                evaluation.logits(network.model, images[one["key"]], network.config.batch_size)
+            with restored.defended.model(0) as model:
+                for _ in range(draws):
+                    passes.logits(model, images[one["key"]], restored.config.batch_size)
             seconds += time.perf_counter() - start
             passed += draws * len(images[one["key"]])
     return seconds, passed

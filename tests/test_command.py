@@ -64,7 +64,7 @@ def test_an_option_needs_no_plus_and_a_typo_still_gets_its_line(bench_run: Run, 
         "dataset.options.tset_size=9": "dataset.options.tset_size: digits takes no such option",
         "model.options.widht=9": "model.options.widht: TwoConv takes no such option",
         "scheme.operation.options.scale=2": "scheme.operation.options.scale: Dropout takes no such option",
-        "scheme.training.options.epsilon=2": "scheme.training.options.epsilon: Plain takes no such option",
+        "training.epsilon=2": "training.epsilon: Standard takes no such option; allowed: none",
         "model.train_rates.fc9=0.1": "model.train_rates.fc9: two_conv has no such site; allowed: input, feature",
     }
     for override, words in cases.items():
@@ -147,7 +147,7 @@ def test_a_name_that_hydra_reads_otherwise_says_how_to_quote_it(
         "training.learning_rate=-inf",
         "dataset.options.scale=nan",
         "scheme.operation.options.scale=inf",
-        "scheme.training.options.scale=nan",
+        "training.scale=nan",
     ],
 )
 def test_a_setting_that_is_no_finite_number_is_refused(bench_run: Run, override: str) -> None:
@@ -484,7 +484,7 @@ def test_a_terminal_of_ascii_that_goes_after_a_line_costs_nothing(
 
 def test_it_runs_where_there_is_no_git(tmp_path: Path) -> None:
     without = {k: v for k, v in environment(PATH=str(tmp_path)).items() if k != "GIT_PYTHON_REFRESH"}
-    program = "from bench import records, attacks; print(records.git_revision())"
+    program = "from bench import attacks; from bench.results import store; print(store.git_revision())"
     process = subprocess.run([sys.executable, "-c", program], env=without, text=True, capture_output=True)
     assert (process.returncode, process.stdout) == (0, "None\n"), process.stderr
 
