@@ -110,13 +110,18 @@ def make(key: str, target: str, options: Mapping[str, Any], trusted: Sequence[st
     try:
         made = found(**options)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}.options: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{_options(key)}: {' '.join(str(error).split())}") from None
     except Exception as error:
         words = " ".join(str(error).split())
         raise ConfigError(f"{key}: {target} can't be made ({type(error).__name__}: {words})") from None
     if not callable(made):
         raise ConfigError(f"{key}._target_: {target} gives {type(made).__name__}, which can't be called")
     return made
+
+
+def _options(key: str) -> str:
+    """Where options are set: a way of training's stand beside its other settings."""
+    return key if key == "training" else f"{key}.options"
 
 
 def files(found: Any, options: Mapping[str, Any]) -> Any:
@@ -142,6 +147,6 @@ def check_options(key: str, function: Any, options: Mapping[str, Any], given: Se
     for name in options:
         if name not in allowed:
             raise ConfigError(
-                f"{key}.options.{name}: {function.__name__} takes no such option; "
+                f"{_options(key)}.{name}: {function.__name__} takes no such option; "
                 f"allowed: {', '.join(allowed) or 'none'}"
             )

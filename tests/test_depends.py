@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -20,7 +19,8 @@ from running import Outcome, Run
 
 from bench import aggregate, axes, cell, config, fingerprint, game, gradients, plan, run, targets, transfer
 from bench.config import ConfigError, Reader
-from bench.results import files, store as stores
+from bench.results import files
+from bench.results import store as stores
 from bench.results.store import Kept, Store
 
 QUICK = ("samples=6", "training.epochs=2", "attack=fgsm_fixed")
@@ -79,7 +79,12 @@ def test_settings_that_differ_between_sweeps_are_columns_on_their_side(
 def test_a_datasets_own_epochs_are_named_by_the_dataset() -> None:
     def settings(dataset: str, own: int, epochs: int) -> dict:
         named = {g: {"name": g} for g in ("model", "scheme", "attack", "criterion")}
-        rest = {"train_rate": None, "test_rate": None, "seed": 0, "training": {"epochs": epochs}}
+        rest = {
+            "train_rate": None,
+            "test_rate": None,
+            "seed": 0,
+            "training": {"name": "standard", "epochs": epochs},
+        }
         return {"dataset": {"name": dataset, "epochs": own}, **named, **rest}
 
     one, other = settings("digits", 40, 40), settings("mnist", 4, 4)
@@ -210,7 +215,8 @@ def test_a_record_of_other_versions_is_not_looked_at_with_these(
 def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
     bench_run: Run, output_dir: Path, tmp_path: Path
 ) -> None:
-    assert bench_run("-m", "scheme=none,fc", "name=foreign", "criterion=targeted", *QUICK, *DRAWS).status == 0
+    swept = ("-m", "scheme=none,fc", "name=foreign", "criterion=targeted", *QUICK, *DRAWS)
+    assert bench_run(*swept).status == 0
     sweep = aggregate.Sweep.read(output_dir / "foreign")
     called = tmp_path / "called"
     cells = []
@@ -224,7 +230,9 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
         record["config"]["trusted_modules"] = ["bench", "foolbox", "subprocess"]
         forged = Store(tmp_path / "store")
         forged.write(f"{number}" * 16, record)
-        forged.keep("samples", record["samples"]["key"], sweep.store.kept("samples", record["samples"]["key"]))
+        forged.keep(
+            "samples", record["samples"]["key"], sweep.store.kept("samples", record["samples"]["key"])
+        )
         cells.append({**entry, "key": f"{number}" * 16})
     aggregate.write_manifest(tmp_path / "sweep", forged, cells)
     pairs = transfer.table(tmp_path / "sweep")

@@ -122,6 +122,11 @@ class TrainsAndRaises(Trains):
         model(inputs)
         raise RuntimeError("midway")
 
+class Large(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
 class Colour(Base):
     def attack(self, model, inputs, criterion, epsilons):
         assert inputs.shape[1] == 3, "needs colour"
@@ -478,6 +483,7 @@ def test_images_that_an_attack_spoils_are_counted_in_the_table(
     ("Shares", "returned success of shape (8,) and type torch.float32, expected (8,) and booleans"),
     ("Fewer", "returned images of shape (7, 1, 8, 8)"),
     ("Trains", "attack Trains changed the network's weights or buffers"),
+    ("Large", "error: out of memory with batch_size 500: set a lower one (CUDA out of memory. Tried to allocate 2"),
 ])  # fmt: skip
 def test_what_cannot_be_used_fails_the_cell_in_one_line(
     foreign: Callable[..., Outcome], name: str, words: str
