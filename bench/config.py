@@ -29,6 +29,13 @@ class NotApplicable(ConfigError):
     """Settings that are each fine but have no meaning together; in a sweep such a cell is left out."""
 
 
+def _named(value: Any) -> Any:
+    """The same with words for keys, at any depth, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(name): _named(one) for name, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value
+
+
 @dataclass
 class DatasetConfig:
     """``_target_`` is a loader as ``bench.datasets`` describes; ``name`` defaults to the file's."""
@@ -40,6 +47,10 @@ class DatasetConfig:
     # of training, and of passes, where it isn't said otherwise
     epochs: int | None = None
     batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        # YAML reads a folder's name such as 7 as a number, which can't be sorted among words
+        self.options = _named(self.options)
 
 
 @dataclass
@@ -327,7 +338,8 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
         OmegaConfBaseException: for an unknown key, or a value of the wrong type.
         ConfigError: for a value that is out of its range, or that has to be given and isn't.
     """
-    given = dict(OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values)
+    plain: Any = OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values
+    given = dict(plain)
     training = dict(given.get("training") or {})
     own = {f.name for f in dataclasses.fields(TrainingConfig)} - {"options"}
     options = {key: training.pop(key) for key in list(training) if key not in own}

@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -150,18 +150,23 @@ def _check_strength(key: str, operation: Operation, rate: float) -> None:
         raise ConfigError(str(error)) from None
 
 
-def dataset(config: Config) -> Dataset:
+def dataset(config: Config, foreign: bool | None = None) -> Dataset:
     """A dataset is loaded once a process, however many cells need it.
+
+    Args:
+        config: The settings.
+        foreign: Whether the network says which classes there are, and nothing is trained; None: as its way
+            of training says.
 
     Raises:
         ConfigError: for data that is missing, damaged, or can't be used.
     """
-    foreign = is_foreign(way(config))
+    foreign = is_foreign(way(config)) if foreign is None else foreign
     name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir, foreign])
     if name not in _datasets:
         loader = targets.find("dataset", config.dataset._target_, config.trusted_modules)
         targets.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
-        labels = "outputs" if foreign else "dense"
+        labels: Literal["outputs", "dense"] = "outputs" if foreign else "dense"
         try:
             _datasets[name] = datasets.load(
                 loader,
@@ -249,8 +254,8 @@ def plan(config: Config, data: Dataset) -> Plan:
     if is_foreign(made):
         if config.train_rate is not None:
             raise NotApplicable(f"train_rate: {given.name} fits nothing; use null")
-        settings = {"model": described("model", config.model, config)}
-        return Plan(build, Defended, made, given.seed, None, None, None, settings)
+        foreign = {"model": described("model", config.model, config)}
+        return Plan(build, Defended, made, given.seed, None, None, None, foreign)
     at = sites(config)
     acting: dict[str, tuple[Operation, float]] = {
         site: (Dropout(), rate) for site, rate in config.model.train_rates.items()
@@ -265,7 +270,7 @@ def plan(config: Config, data: Dataset) -> Plan:
     before, outputs = preprocessing(config), config.model.outputs
     how = {key: getattr(given, key) for key in ("epochs", "batch_size", "learning_rate", "seed")}
     target = targets.find("training", given._target_, config.trusted_modules)
-    settings = {
+    settings: dict[str, Any] = {
         **how,
         "model": described("model", config.model, config),
         "way": [given._target_, targets.files(target, given.options)],
@@ -294,10 +299,10 @@ def builder(config: Config, shape: tuple[int, int, int], classes: int | None) ->
     network = targets.find("model", config.model._target_, config.trusted_modules)
     targets.check_options("model", network, config.model.options)
     try:
-        asked = inspect.signature(network).parameters
+        asked = set(inspect.signature(network).parameters)
     except (TypeError, ValueError):
-        asked = {}
-    given = {"shape": shape, "classes": classes}
-    given = {name: v for name, v in given.items() if name in asked and name not in config.model.options}
+        asked = set()
+    ours: dict[str, Any] = {"shape": shape, "classes": classes}
+    given = {name: v for name, v in ours.items() if name in asked and name not in config.model.options}
     made: Callable[[], nn.Module] = functools.partial(network, **given, **config.model.options)
     return made

@@ -17,29 +17,27 @@ from pathlib import Path
 
 import torch
 
-from bench import aggregate, plan, transfer
+from bench import plan, transfer
 from bench.config import Reader
 from bench.measure import passes
 from bench.results.store import OK, Store
+from bench.results.sweep import Sweep, write_manifest
 
 
 def bare_passes(results: Path) -> tuple[float, int]:
     """Seconds of the passes alone, and how many images were passed."""
-    frame = aggregate.table(results)
-    store = aggregate.store_of(results)
-    records = [store.read(key) for key in frame[frame["status"] == OK]["key"]]
-    networks = {r["key"]: plan.restore(r, store, Reader()) for r in records if r}
+    sweep = Sweep(results)
+    store = sweep.store
+    records = [record for record in sweep.records if record["status"] == OK]
+    networks = {r["key"]: plan.restore(r, store, Reader()) for r in records}
     images = {}
     for record in records:
-        assert record is not None
         samples = store.samples(record)
         images[record["key"]] = torch.from_numpy(samples["perturbed"][samples["claimed"]])
     passed = 0
     seconds = 0.0
     for one in records:
         for other in records:
-            assert one is not None
-            assert other is not None
             if any(one["cell"][k] != other["cell"][k] for k in ("dataset", "attack", "criterion", "seed")):
                 continue
             restored = networks[other["key"]]
@@ -56,13 +54,13 @@ def bare_passes(results: Path) -> tuple[float, int]:
 
 def whole(results: Path) -> float:
     """Seconds of the whole table, from records to figures, with an empty cache."""
-    store = aggregate.store_of(results)
+    store = Sweep(results).store
     with tempfile.TemporaryDirectory() as name:
         fresh = Path(name)
         for part in ("records", "samples", "checkpoints"):
             (fresh / part).symlink_to((store.folder / part).resolve())
         cells = json.loads((results / "cells.json").read_text())["cells"]
-        aggregate.write_manifest(fresh / "results", Store(fresh), cells)
+        write_manifest(fresh / "results", Store(fresh), cells)
         start = time.perf_counter()
         transfer.table(fresh / "results", Reader())
         return time.perf_counter() - start

@@ -15,7 +15,8 @@ from hydra.errors import MissingConfigException
 from running import Run, start
 
 import bench
-from bench import aggregate, command, parts, run, search, transfer
+from bench import command, parts, run, search, transfer
+from bench.analysis import summary
 from bench.config import Config, ConfigError
 from bench.results.store import Store
 
@@ -349,7 +350,7 @@ def test_sigterm_is_one_line_and_a_table_and_leaves_no_process(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("room", [aggregate, transfer])
+@pytest.mark.parametrize("room", [summary, transfer])
 @pytest.mark.usefixtures("own_signals")
 def test_a_signal_while_tables_are_made_is_one_line(
     bench_run: Run, output_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int, room: object
@@ -371,17 +372,18 @@ def test_a_signal_while_tables_are_made_is_one_line(
     assert outcome.err == f"{word}: what was finished is kept, the same command goes on from there\n"
     # the table is a matter of a second, and is made after all; the cross recognition isn't
     assert table.exists()
-    assert len(calls) == (2 if room is aggregate else 1)
+    assert len(calls) == (2 if room is summary else 1)
 
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
-        "from bench import aggregate, run\n"
+        "from bench import run\n"
+        "from bench.analysis import summary\n"
         "def write(results):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    raise AssertionError('went on')\n"
-        "aggregate.write = write\n"
+        "summary.write = write\n"
         "run.main()\n"
     )
     process = subprocess.run(
@@ -440,7 +442,7 @@ def test_what_a_command_has_started_ends_with_it() -> None:
 
 
 def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    (tmp_path / "pandas.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.aggregate", "results"],
         cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

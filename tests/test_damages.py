@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import aggregate, cell, config, figures, plan, run, transfer
+from bench import aggregate, cell, config, plan, run, transfer
+from bench.analysis import figures
 from bench.results import store as stores
 from bench.results.store import Store
+from bench.results.sweep import write_manifest
 
 ARGUMENTS = ("attack=fgsm", "samples=6", "training.epochs=4", "evaluation.draws=3")
 SCHEMES = ("none", "fc")
@@ -44,7 +46,7 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
         ready = plan.prepare(dataclasses.replace(job, output_dir=str(output_dir)))
         cells[ready.key] = ready
     entries = [plan.entry(ready.config, key, ready.checkpoint) for key, ready in cells.items()]
-    aggregate.write_manifest(folder, ready.store, entries)
+    write_manifest(folder, ready.store, entries)
     for ready in cells.values():
         cell.run(ready)
     run.Command.cells, run.Command.transfer, run.Command.reader = cells, True, config.STRANGER
@@ -55,7 +57,7 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, and are made of the tables that are looked at here."""
-    monkeypatch.setattr(figures, "heatmaps", lambda frame, folder: [])
+    monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
     monkeypatch.setattr(figures, "transfer", lambda groups, folder: [])
 
 

@@ -22,6 +22,7 @@ from bench.config import ConfigError, Reader
 from bench.results import files
 from bench.results import store as stores
 from bench.results.store import Kept, Store
+from bench.results.sweep import Sweep, swept, table, write_manifest
 
 QUICK = ("samples=6", "training.epochs=2", "attack=fgsm_fixed")
 DRAWS = ("evaluation.draws=3",)
@@ -40,9 +41,7 @@ def test_a_table_does_not_depend_on_what_ran_before(bench_run: Run, tmp_path: Pa
     swept = ("-m", "scheme=none,fc", "evaluation.draws=3,4", *QUICK)
     assert bench_run(*swept, "name=y", here).status == 0
     frame = pd.read_csv(tmp_path / "y" / "results.csv")
-    assert [c for c in frame.columns[: frame.columns.get_loc("status")] if c not in axes.IDENTITY] == [
-        "evaluation.draws"
-    ]
+    assert [c for c in table(tmp_path / "y").names if c not in axes.NAMES] == ["evaluation.draws"]
     assert len(pd.read_csv(tmp_path / "y" / "transfer.csv")) == 8
     # in a store of its own it is the same, but for times
     assert bench_run(*swept, "name=z", f"output_dir={tmp_path / 'fresh'}").status == 0
@@ -63,17 +62,17 @@ def test_settings_that_differ_between_sweeps_are_columns_on_their_side(
     arguments = (*DRAWS, "transfer=false", "samples=6", "attack=fgsm_fixed,deepfool")
     assert bench_run("-m", "scheme=none", "training.epochs=5", "name=long", *arguments).status == 0
     assert bench_run("-m", "scheme=fc", "training.epochs=4", "name=short", *arguments).status == 0
-    frame = aggregate.table(output_dir / "long", output_dir / "short")
-    assert list(frame["training.epochs"]) == [5, 5, 4, 4]
-    (found,) = game.games(frame)
+    both = table(output_dir / "long", output_dir / "short")
+    assert list(both.frame["training.epochs"]) == [5, 5, 4, 4]
+    (found,) = game.games(both)
     # how long a network is trained is the defender's
     assert list(found.payoffs.columns) == ["none training.epochs=5", "fc training.epochs=4"]
     assert list(found.payoffs.index) == ["fgsm_fixed", "deepfool"]
     assert bench_run("-m", "scheme=none", "training.epochs=4", "samples=7", "name=more",
                      *arguments[:2], "attack=deepfool").status == 0  # fmt: skip
-    frame = aggregate.table(output_dir / "short", output_dir / "more")
+    both = table(output_dir / "short", output_dir / "more")
     # how many images are attacked is neither's: another game
-    assert [g.name["samples"] for g in game.games(frame)] == [6, 7]
+    assert [g.name["samples"] for g in game.games(both)] == [6, 7]
 
 
 def test_a_datasets_own_epochs_are_named_by_the_dataset() -> None:
@@ -88,9 +87,9 @@ def test_a_datasets_own_epochs_are_named_by_the_dataset() -> None:
         return {"dataset": {"name": dataset, "epochs": own}, **named, **rest}
 
     one, other = settings("digits", 40, 40), settings("mnist", 4, 4)
-    assert aggregate._swept([one, other]) == []
-    assert aggregate._swept([one, settings("mnist", 4, 40)]) == ["training.epochs"]
-    assert aggregate._swept([one, settings("digits", 3, 3)]) == ["dataset.epochs"]
+    assert swept([one, other]) == []
+    assert swept([one, settings("mnist", 4, 40)]) == ["training.epochs"]
+    assert swept([one, settings("digits", 3, 3)]) == ["dataset.epochs"]
     assert axes.side("training.epochs") == axes.side("dataset.epochs") == "defender"
     assert axes.side("attack.options.steps") == "attacker"
     assert axes.side("samples") is axes.side("evaluation.draws") is None
@@ -215,9 +214,9 @@ def test_a_record_of_other_versions_is_not_looked_at_with_these(
 def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
     bench_run: Run, output_dir: Path, tmp_path: Path
 ) -> None:
-    swept = ("-m", "scheme=none,fc", "name=foreign", "criterion=targeted", *QUICK, *DRAWS)
-    assert bench_run(*swept).status == 0
-    sweep = aggregate.Sweep.read(output_dir / "foreign")
+    asked = ("-m", "scheme=none,fc", "name=foreign", "criterion=targeted", *QUICK, *DRAWS)
+    assert bench_run(*asked).status == 0
+    sweep = Sweep(output_dir / "foreign")
     called = tmp_path / "called"
     cells = []
     for number, entry in enumerate(sweep.cells):
@@ -234,7 +233,7 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
             "samples", record["samples"]["key"], sweep.store.kept("samples", record["samples"]["key"])
         )
         cells.append({**entry, "key": f"{number}" * 16})
-    aggregate.write_manifest(tmp_path / "sweep", forged, cells)
+    write_manifest(tmp_path / "sweep", forged, cells)
     pairs = transfer.table(tmp_path / "sweep")
     assert pairs["accuracy_pct"].isna().all()
     drawn = gradients.table([tmp_path / "sweep"], 5, 2)
@@ -269,7 +268,7 @@ def test_a_package_of_ones_own_is_named_on_the_command_line(
 
 
 @pytest.mark.parametrize(("key", "target", "words"), [
-    ("attack", "bench.results.files.save_file", "is not defined in bench.attacks"),
+    ("attack", "bench.results.files.read_document", "is not defined in bench.attacks"),
     ("attack", "bench.results.files.write_text", "is not defined in bench.attacks"),
     ("attack", "foolbox.zoo.get_model", "is not one of Foolbox's attacks"),
     ("dataset", "foolbox.zoo.get_model", "is not one of Foolbox's attacks"),
@@ -350,14 +349,13 @@ def test_a_gpu_that_is_not_there_is_refused_by_the_machine_that_runs(bench_run: 
 
 def test_a_table_that_mixes_devices_says_so(bench_run: Run, output_dir: Path, tmp_path: Path) -> None:
     assert bench_run("-m", "scheme=none,fc", "name=devices", *QUICK, *DRAWS).status == 0
-    frame = aggregate.table(output_dir / "devices")
-    assert "device" not in frame
-    sweep = aggregate.Sweep.read(output_dir / "devices")
+    sweep = Sweep(output_dir / "devices")
+    assert "device" not in sweep.table().frame
     store = Store(tmp_path / "store")
     for entry, kind in zip(sweep.cells, ("cpu", "cuda"), strict=True):
         store.write(entry["key"], {**sweep.store.read(entry["key"]), "device_kind": kind})
-    aggregate.write_manifest(tmp_path / "sweep", store, sweep.cells)
-    assert list(aggregate.table(tmp_path / "sweep")["device"]) == ["cpu", "cuda"]
+    write_manifest(tmp_path / "sweep", store, sweep.cells)
+    assert list(table(tmp_path / "sweep").frame["device"]) == ["cpu", "cuda"]
 
 
 def test_files_follow_the_umask_and_nothing_is_left_of_a_failed_write(
@@ -378,7 +376,7 @@ def test_files_follow_the_umask_and_nothing_is_left_of_a_failed_write(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         files.write_tensors(store.path("samples", "other"), "samples", "other", {"x": torch.zeros(3)})
     assert [p.name for p in samples.parent.iterdir()] == ["k.safetensors"]
@@ -441,10 +439,10 @@ def test_a_sweep_behind_a_link_finds_its_store(bench_run: Run, output_dir: Path,
     shutil.copytree(output_dir / "store", out / "store")
     shutil.copytree(output_dir / "linked", tmp_path / "elsewhere" / "linked")
     (out / "linked").symlink_to(tmp_path / "elsewhere" / "linked")
-    assert (aggregate.table(out / "linked")["status"] == "ok").all()
+    assert (table(out / "linked").frame["status"] == "ok").all()
     # the other way round: from a link to the sweep where it is
     (tmp_path / "mine").symlink_to(output_dir / "linked")
-    assert (aggregate.table(tmp_path / "mine")["status"] == "ok").all()
+    assert (table(tmp_path / "mine").frame["status"] == "ok").all()
 
 
 def test_a_sweep_without_its_store_keeps_its_table(
@@ -515,7 +513,7 @@ def test_records_of_an_earlier_version_are_said_once_and_stay(
     (tmp_path / "sweep" / "cells.json").write_text(manifest)
     before = old.read_bytes()
     with pytest.raises(ConfigError, match="cells.json: of another version .format 1, this one reads 2"):
-        aggregate.table(tmp_path / "sweep")
+        Sweep(tmp_path / "sweep")
     arguments = ("-m", "scheme=none", *QUICK, *DRAWS, f"output_dir={tmp_path}")
     assert bench_run(*arguments).status == 0
     assert caplog.text.count("1 records of another version stay as they are") == 1

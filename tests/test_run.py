@@ -315,7 +315,7 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(
 def test_an_interrupted_sweep_goes_on_where_it_stopped(
     bench_run: Run, tmp_path: Path, how: signal.Signals
 ) -> None:
-    from bench import aggregate
+    from bench.analysis import summary
 
     # the first cells are quick, the last ones slow enough to be interrupted
     arguments = [
@@ -339,7 +339,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
         assert process.returncode == 130, err
         assert "Traceback" not in err
     else:
-        assert not aggregate.write(tmp_path / "outputs" / "sweep")
+        assert not summary.write(tmp_path / "outputs" / "sweep")
     # either way the table is whole: what is not done yet is in it
     frame = results(tmp_path / "outputs")
     assert list(frame["status"]) == ["ok", "ok", "ok", "missing", "missing"]
