@@ -96,7 +96,9 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 def _reason(error: BaseException, config: Config) -> str:
     words = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(said in words for said in OUT_OF_MEMORY):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        said in words for said in OUT_OF_MEMORY
+    ):
         return f"out of memory with batch_size {config.batch_size}: set a lower one ({words[:200]})"
     return words if isinstance(error, SAID) else f"{type(error).__name__}: {words}"
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+WAYS = {"distillation": "distillation", "adversarial_training": "adversarial"}
+"""Schemes of old that are ways of training, and what they are called as such."""
+
 EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
 """Hydra's launchers that come with an extra of bench's, and which."""
 
@@ -317,6 +320,11 @@ def one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
 def _of_key(error: "OmegaConfBaseException") -> str:
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
+    if error.full_key == "scheme.training":
+        return (
+            "scheme.training: how a network is trained is no part of its scheme: training=WAY, or "
+            "training._target_=..., and its options beside: training.temperature=100"
+        )
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         if dataclasses.is_dataclass(error.object_type):
             allowed = [f.name for f in dataclasses.fields(error.object_type)]
@@ -329,6 +337,8 @@ def _of_key(error: "OmegaConfBaseException") -> str:
 def _no_such_choice(group: str, choice: str, options: Sequence[str]) -> str:
     if group == "hydra/launcher" and choice in EXTRA:
         return f'{group}={choice}: not installed; it comes with pip install "bench[{EXTRA[choice]}]"'
+    if group == "scheme" and choice in WAYS:
+        return f"scheme={choice}: it is a way of training: training={WAYS[choice]} (with scheme=none)"
     if not group:
         return f"--config-name: no {choice} in bench's conf"
     allowed = [option for option in options if option != "null"]

@@ -133,7 +133,8 @@ class SchemeConfig:
     name: str = ""
     # to be given, as {} where nothing is random: an empty file would be no defence under a defence's name
     sites: dict[str, Any] = MISSING
-    operation: Any = field(default_factory=OperationConfig)
+    # as values, since a short name may stand in their place
+    operation: Any = field(default_factory=lambda: dataclasses.asdict(OperationConfig()))
     train_sites: list[str] | None = None
 
     def check(self) -> None:
@@ -277,7 +278,7 @@ class Config:
 
     def check(self) -> None:
         """Raises ConfigError for the first value that is out of its range."""
-        for key, value in dataclasses.asdict(self).items():
+        for key, value in _as_set(self).items():
             check_finite(key, value)
         for part in (self.model, self.training, self.scheme, self.attack, self.criterion, self.evaluation):
             part.check()
@@ -361,7 +362,12 @@ NO_RESULT = ("device", "data_dir", "output_dir", "name", "transfer", "trusted_mo
 
 def decides(config: Config) -> dict[str, Any]:
     """The settings that decide a result, as JSON-able values."""
-    found = {key: value for key, value in dataclasses.asdict(config).items() if key not in NO_RESULT}
+    return {key: value for key, value in _as_set(config).items() if key not in NO_RESULT}
+
+
+def _as_set(config: Config) -> dict[str, Any]:
+    """All settings under the keys by which they are given."""
+    found = dataclasses.asdict(config)
     found["training"] |= found["training"].pop("options")
     return found
 

@@ -119,6 +119,9 @@ def scheme(config: Config) -> Scheme:
                 f"{key}: the sites of scheme {config.scheme.name} have different operations; use null, and "
                 "scheme.sites.SITE.rate"
             )
+    if config.scheme.operation not in [operation for operation, _ in at.values()]:
+        # a setting that no site is affected by is looked at all the same
+        _operation("scheme.operation", config.scheme.operation, config)
     made: dict[str, tuple[Operation, float]] = {}
     for site, (operation, rate) in at.items():
         inside = isinstance(config.scheme.sites[site], dict)

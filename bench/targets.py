@@ -119,6 +119,11 @@ def make(key: str, target: str, options: Mapping[str, Any], trusted: Sequence[st
     return made
 
 
+def _options(key: str) -> str:
+    """Where options are set: a way of training's stand beside its other settings."""
+    return key if key == "training" else f"{key}.options"
+
+
 def files(found: Any, options: Mapping[str, Any]) -> Any:
     """What options say, and defaults that name a file, with the content of every file that they name."""
     try:

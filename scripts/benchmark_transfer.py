@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from bench import cell, evaluation, schemes, transfer
+from bench import plan, transfer
 from bench.config import Reader
-from bench.records import OK, Store
+from bench.measure import passes
+from bench.results.store import OK, Store
 from bench.results.sweep import Sweep, write_manifest
 
 
@@ -28,10 +29,10 @@ def bare_passes(results: Path) -> tuple[float, int]:
     sweep = Sweep(results)
     store = sweep.store
     records = [record for record in sweep.records if record["status"] == OK]
-    networks = {r["key"]: cell.restore(r, store, Reader()) for r in records}
+    networks = {r["key"]: plan.restore(r, store, Reader()) for r in records}
     images = {}
     for record in records:
-        samples = store.samples(record["key"])
+        samples = store.samples(record)
         images[record["key"]] = torch.from_numpy(samples["perturbed"][samples["claimed"]])
     passed = 0
     seconds = 0.0
@@ -39,13 +40,13 @@ def bare_passes(results: Path) -> tuple[float, int]:
         for other in records:
             if any(one["cell"][k] != other["cell"][k] for k in ("dataset", "attack", "criterion", "seed")):
                 continue
-            network = networks[other["key"]]
-            torch.set_num_threads(network.config.threads)
-            schemes.install(network.model, network.rates, torch.Generator().manual_seed(0))
-            draws = other["metrics"]["fresh_draws"] if schemes.is_random(network.rates) else 1
+            restored = networks[other["key"]]
+            torch.set_num_threads(restored.config.threads)
+            draws = other["metrics"]["fresh_draws"]
             start = time.perf_counter()
-            for _ in range(draws):
-                evaluation.logits(network.model, images[one["key"]], network.config.batch_size)
+            with restored.defended.model(0) as model:
+                for _ in range(draws):
+                    passes.logits(model, images[one["key"]], restored.config.batch_size)
             seconds += time.perf_counter() - start
             passed += draws * len(images[one["key"]])
     return seconds, passed
