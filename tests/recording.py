@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import axes
-from bench.records import Store
+from bench.results.store import Store
 from bench.results.sweep import write_manifest
 
 
 def settings(scheme: str = "fc", attack: str = "fgsm", **changes: Any) -> dict[str, Any]:
     """The settings that decide a cell, as far as a table cares."""
     config = {
-        "dataset": {"name": "digits"}, "model": {"name": "two_conv"}, "scheme": {"name": scheme},
+        "dataset": {"name": "digits"}, "model": {"name": "two_conv"}, "training": {"name": "standard"}, "scheme": {"name": scheme},
         "attack": {"name": attack, "options": {}}, "criterion": {"name": "untargeted"},
         "train_rate": None, "test_rate": None, "seed": 0, "samples": 10,
     }  # fmt: skip
@@ -45,10 +45,10 @@ def four_cells(tmp_path: Path) -> Path:
         k: settings(s, a)
         for k, s, a in (("a", "none", "fgsm"), ("b", "none", "df"), ("c", "fc", "fgsm"), ("d", "fc", "df"))
     }
-    store.write("a", record("a", configs["a"]), None)
+    store.write("a", record("a", configs["a"]))
     for key, status, reason in (("b", "not_applicable", "can't serve"), ("c", "failed", "it broke")):
         header = {"key": key, "status": status, "config": configs[key], "cell": axes.names(configs[key])}
-        store.write(key, {**header, "reason": reason}, None)
+        store.write(key, {**header, "reason": reason})
     write_manifest(
         tmp_path / "sweep", store, [{"key": k, "config": c, "checkpoint": None} for k, c in configs.items()]
     )

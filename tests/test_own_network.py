@@ -217,7 +217,7 @@ def test_pairs_that_can_not_be_are_told_from_mistakes(mine: Mine) -> None:
         (("+model.options.widht=3",), "model.options.widht: Net takes no such option; allowed: width, form"),
         (("+model.options.width=9",), "training.weights: "),
         (("training.weights=nowhere.pt",), "training.weights: nowhere.pt: "),
-        (("training=standard",), "dataset=test_alone: "),
+        (("training=standard", "training.weights=null"), "training.weights: Standard takes no such option"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_one_line_before_anything_runs(
@@ -245,12 +245,12 @@ def test_a_network_comes_from_a_method_a_wrapper_or_whatever_makes_one(mine: Min
 
 
 def test_probabilities_are_said_and_a_submodule_s_outputs_taken_instead(mine: Mine) -> None:
-    soft = cell.run(mine.cell("+model.options.form=soft", "attack=fgsm_fixed"))
+    soft = cell.run(mine.cell("+model.options.form=soft", "attack=deepfool"))
     assert [
         w for w in soft["warnings"] if "look like probabilities" in w and "model.outputs={from: PATH}" in w
     ]
-    taken = cell.run(mine.cell("+model.options.form=soft", "model.outputs={from: fc}", "attack=fgsm_fixed"))
-    plain = cell.run(mine.cell("attack=fgsm_fixed"))
+    taken = cell.run(mine.cell("+model.options.form=soft", "model.outputs={from: fc}", "attack=deepfool"))
+    plain = cell.run(mine.cell("attack=deepfool"))
     assert taken["warnings"] == plain["warnings"] == []
     assert taken["metrics"] == plain["metrics"]
     assert taken["samples"]["sha256"] == plain["samples"]["sha256"] != soft["samples"]["sha256"]
