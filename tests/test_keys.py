@@ -276,7 +276,14 @@ def test_whatever_leaves_samples_as_they_are_attacks_nothing(
     _, found = own("mynothing", "", **{"scheme/namesake": text})
 
     def run(*arguments: str) -> dict:
-        shared = (*QUICK, *found, f"output_dir={output_dir}", "samples=6", "evaluation.draws=3", "test_rate=0.8")
+        shared = (
+            *QUICK,
+            *found,
+            f"output_dir={output_dir}",
+            "samples=6",
+            "evaluation.draws=3",
+            "test_rate=0.8",
+        )
         record = cell.run(plan.prepare(command.compose([*shared, *arguments])))
         assert record["status"] == "ok", record["reason"]
         return record
