@@ -326,7 +326,8 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
         OmegaConfBaseException: for an unknown key, or a value of the wrong type.
         ConfigError: for a value that is out of its range, or that has to be given and isn't.
     """
-    given = dict(OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values)
+    plain: Any = OmegaConf.to_container(values, resolve=True) if isinstance(values, DictConfig) else values
+    given = dict(plain)
     training = dict(given.get("training") or {})
     own = {f.name for f in dataclasses.fields(TrainingConfig)} - {"options"}
     options = {key: training.pop(key) for key in list(training) if key not in own}

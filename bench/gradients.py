@@ -26,13 +26,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bench import aggregate, fingerprint, looks, parts, plan
-from bench.results import files as records
 from bench.attacks import criteria
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.datasets.arrays import unit
-from bench.datasets import unit
 from bench.measure import intervals, ranks
+from bench.results import files as records
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store, tensors
 
@@ -287,7 +286,7 @@ def _of_record(
         return tensors(seen)
 
     kept = looks.look(store, looks.Looker.of(record), "gradients", decides, drawn, (criteria,), "gradients")
-    return {name: tensor.numpy() for name, tensor in kept.values.items()}
+    return {name: tensor.numpy() for name, tensor in kept.values.items()}  # noqa: PD011
 
 
 def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:

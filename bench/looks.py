@@ -117,7 +117,7 @@ def clean(
     classes: int,
     seed: int,
 ) -> Clean:
-    """Which test images are given their label in one pass; the network and its scheme are tried on a few first.
+    """Which test images are given their label in one pass; before it, network and scheme are tried on a few.
 
     Args:
         store, looker: As for ``look``.

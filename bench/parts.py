@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -158,7 +158,7 @@ def dataset(config: Config) -> Dataset:
     if name not in _datasets:
         loader = targets.find("dataset", config.dataset._target_, config.trusted_modules)
         targets.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
-        labels = "outputs" if foreign else "dense"
+        labels: Literal["dense", "outputs"] = "outputs" if foreign else "dense"
         try:
             _datasets[name] = datasets.load(
                 loader,
@@ -242,6 +242,7 @@ def plan(config: Config, data: Dataset) -> Plan:
         ConfigError: for what can't be used.
     """
     given, made = config.training, way(config)
+    settings: dict[str, Any]
     build = builder(config, data.shape, data.classes)
     if is_foreign(made):
         if config.train_rate is not None:
@@ -291,7 +292,7 @@ def builder(config: Config, shape: tuple[int, int, int], classes: int | None) ->
     network = targets.find("model", config.model._target_, config.trusted_modules)
     targets.check_options("model", network, config.model.options)
     try:
-        asked = inspect.signature(network).parameters
+        asked = dict(inspect.signature(network).parameters)
     except (TypeError, ValueError):
         asked = {}
     given = {"shape": shape, "classes": classes}

@@ -19,9 +19,9 @@ import pandas as pd
 
 from bench import aggregate, cell, figures, plan
 from bench import config as settings
-from bench.plan import Cell
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
+from bench.plan import Cell
 from bench.results.files import write_document, write_text
 from bench.results.store import OK
 from bench.run import compose

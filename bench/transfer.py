@@ -18,11 +18,11 @@ import torch
 from tqdm import tqdm
 
 from bench import aggregate, axes, fingerprint, looks, plan
-from bench.results import files as records
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.defended import Defended
 from bench.measure import intervals
+from bench.results import files as records
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store
 
@@ -133,11 +133,14 @@ class _Pairs:
         if not claimed.any():
             return {"reason": "samples: the attack never succeeded"}
 
-        def images() -> tuple[torch.Tensor, ...]:
+        def images() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             samples = self._once(self.samples, one["key"], lambda: self.store.samples(one))
             if isinstance(samples, str):
                 raise _Hole(f"samples: {samples}")
-            return tuple(torch.from_numpy(samples[n][claimed]) for n in ("perturbed", "labels", "targets"))
+            perturbed, labels, targets = (
+                torch.from_numpy(samples[n][claimed]) for n in ("perturbed", "labels", "targets")
+            )
+            return perturbed, labels, targets
 
         def defended() -> Defended:
             restored = self._once(

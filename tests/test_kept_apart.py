@@ -118,8 +118,8 @@ def test_fresh_draws_do_not_depend_on_how_often_the_attack_passed(
     bench_run: Run, output_dir: Path, still: tuple[str, ...]
 ) -> None:
     found = []
-    for passes in (1, 3):
-        arguments = ("scheme=fc", "test_rate=0.97", "samples=40", f"attack.options.passes={passes}", *QUICK)
+    for times in (1, 3):
+        arguments = ("scheme=fc", "test_rate=0.97", "samples=40", f"attack.options.passes={times}", *QUICK)
         found.append(one(bench_run(*still, *arguments), output_dir))
     (few, after_few), (many, after_many) = found
     assert few["metrics"]["forward_passes_per_image"] < many["metrics"]["forward_passes_per_image"]
