@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import axes
-from bench.records import Store
+from bench.results.store import Store
 from bench.results.sweep import write_manifest
 
 
@@ -45,10 +45,10 @@ def four_cells(tmp_path: Path) -> Path:
         k: settings(s, a)
         for k, s, a in (("a", "none", "fgsm"), ("b", "none", "df"), ("c", "fc", "fgsm"), ("d", "fc", "df"))
     }
-    store.write("a", record("a", configs["a"]), None)
+    store.write("a", record("a", configs["a"]))
     for key, status, reason in (("b", "not_applicable", "can't serve"), ("c", "failed", "it broke")):
         header = {"key": key, "status": status, "config": configs[key], "cell": axes.names(configs[key])}
-        store.write(key, {**header, "reason": reason}, None)
+        store.write(key, {**header, "reason": reason})
     write_manifest(
         tmp_path / "sweep", store, [{"key": k, "config": c, "checkpoint": None} for k, c in configs.items()]
     )
