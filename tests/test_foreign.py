@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from running import Outcome, Run
+from torch import nn
 
-from bench import cell, datasets
-from bench.defended import NotFinite
+from bench import cell, datasets, probe
+from bench.config import ConfigError
+from bench.defended import Defended, NotFinite
 from bench.measure import passes
 from bench.results.store import Store
 
@@ -595,6 +597,34 @@ def test_a_small_rate_and_a_deterministic_operation_are_accepted(
 def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outcome]) -> None:
     said = refused(foreign(*model("Small"), "scheme=fc", "+scheme.sites.unused=0.5", "~scheme.sites.fc"))
     assert "the operation at site unused draws nothing that an output depends on" in said
+
+
+def test_a_site_that_no_pass_reaches_or_that_gives_no_tensor_is_refused() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return self.one(x), None
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.pair, self.spare = nn.Flatten(), Pair(), nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.flat(self.pair(x)[0])
+
+    net, images = Net(), torch.zeros(3, 1, 2, 2)
+    probe.sites(Defended(net, {"image": "", "fc": "flat", "one": "pair.one"}), "Net", images)
+    for path, words in (
+        ("spare", "submodule 'spare' of Net is never reached in a pass; some that are: flat, pair.one"),
+        ("pair", "submodule 'pair' of Net gives tuple, expected a tensor; inside it: pair.one"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            probe.sites(Defended(net, {"fc": ["flat", path]}), "Net", images)
+        assert str(refused.value) == f"model.sites.fc: {words}"
 
 
 @pytest.mark.parametrize(("name", "words"), [
