@@ -43,13 +43,19 @@ def table(results: Path, reader: Reader = STRANGER) -> pd.DataFrame:
         record = store.read(group["key"].iloc[0])
         assert record is not None
         try:
-            cell.check_alike(record, reader)
-            decides = {name: record[name] for name in ("checkpoint", "test_rates", "data", "read")}
-            decides |= {"code": fingerprint.code(evaluation, schemes), "versions": fingerprint.versions()}
-            decides["operation"] = record["config"]["scheme"]["operation"]
-            decides["how"] = [record["config"][name] for name in ("seed", "batch_size", "threads")]
+            if not store.kept:
+                cell.check_alike(record, reader)
+            asked = {
+                "checkpoint": record["checkpoint"],
+                "rates": record["test_rates"],
+                "data": record["data"],
+            }
+            asked["operation"] = record["config"]["scheme"]["operation"]
+            asked["how"] = [record["config"][name] for name in ("seed", "batch_size", "threads")]
+            how = {"code": fingerprint.code(evaluation, schemes), "versions": fingerprint.versions()}
+            how["read"] = record["read"]
             make = functools.partial(_look, record, store, reader)
-            found = store.remember("accuracy", decides, make)
+            found = store.remember("accuracy", asked, make, how)
         except (ConfigError, records.Unreadable) as error:
             records.log.warning("accuracy under %s: %s", scheme, " ".join(str(error).split()))
             continue

@@ -193,7 +193,8 @@ def points(
     """
     networks: dict[str, dict[str, np.ndarray]] = {}
     for row, measured in _measured(folders, draws, images, seed, reader):
-        if not isinstance(measured, str):
+        # a store that was kept has no single draws
+        if not isinstance(measured, str) and "first" in measured:
             trained = "" if pd.isna(row["train_rate"]) else f", train rate {row['train_rate']:g}"
             image = f"image {measured['indices'][0]}, target {measured['targets'][0]}"
             network = f"{row['dataset']} {row['model']}{trained}, {image} ({row['checkpoint'][:6]})"
@@ -258,20 +259,25 @@ def _of_record(
     record: Mapping[str, Any], store: Store, draws: int, images: int, seed: int, reader: Reader
 ) -> dict[str, np.ndarray]:
     """What ``measure`` says of its first images, which these are, and the draws at the first of them."""
-    samples = store.samples(record["key"])
+    samples = store.attacked(record["key"])
     chosen = _rows(samples["indices"], images, seed)
     indices, targets = samples["indices"][chosen], samples["targets"][chosen]
-    config = cell.check_alike(record, reader)
-    decides = {
+    config = record["config"]
+    if not store.kept:
+        cell.check_alike(record, reader)
+    asked = {
         "checkpoint": record["checkpoint"],
         "rates": record["test_rates"],
-        "read": record["read"],
+        "operation": config["scheme"]["operation"],
         "data": record["data"]["fingerprint"],
         "rows": [indices.tolist(), targets.tolist()],
-        "batch_size": config.batch_size,
-        "threads": config.threads,
+        "batch_size": config["batch_size"],
+        "threads": config["threads"],
         "draws": draws,
         "seed": seed,
+    }
+    how = {
+        "read": record["read"],
         "versions": fingerprint.versions(),
         # of this module, which imports everything, only what decides
         "code": [fingerprint.code(schemes, criteria), fingerprint.source(draw), fingerprint.source(measure)],
@@ -279,17 +285,19 @@ def _of_record(
 
     def drawn() -> dict[str, np.ndarray]:
         network = cell.restore(record, store, reader)
-        data = cell.dataset(config)
+        data = cell.dataset(network.config)
         if data.fingerprint != record["data"]["fingerprint"]:
-            raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
-        torch.set_num_threads(config.threads)
+            raise ConfigError(
+                f"dataset={config['dataset']['name']}: not the data that the record was made with"
+            )
+        torch.set_num_threads(network.config.threads)
         generator = torch.Generator(network.device).manual_seed(fingerprint.derive_seed(seed, "gradients"))
         schemes.install(network.model, network.rates, generator)
         inputs, goals = (torch.from_numpy(a).to(network.device) for a in (data.x_test[indices], targets))
-        found = draw(network.model, inputs, goals, draws, config.batch_size).numpy()
+        found = draw(network.model, inputs, goals, draws, network.config.batch_size).numpy()
         return {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
 
-    return store.remember("gradients", decides, drawn)
+    return store.remember("gradients", asked, drawn, how)
 
 
 def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:
@@ -341,9 +349,11 @@ def write(
     records.write_text(paths[1], related.to_csv(index=False))
     drawn = points(folders, draws, images, pixels, seed, reader)
     if len(drawn):
-        paths += [into / "gradients.png", into / "gradient_variance.png"]
-        figures.gradient_densities(drawn, paths[2])
-        figures.gradient_measures(frame[frame["variance"].notna()], paths[3])
+        paths.append(into / "gradients.png")
+        figures.gradient_densities(drawn, paths[-1])
+    if frame["variance"].notna().any():
+        paths.append(into / "gradient_variance.png")
+        figures.gradient_measures(frame[frame["variance"].notna()], paths[-1])
     return paths
 
 

@@ -142,8 +142,34 @@ class Store:
             raise Unreadable(path, f"not the samples that record {key} names")
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
+    @property
+    def kept(self) -> bool:
+        """Whether ``keep`` made it: without samples and networks, and nothing is computed in it."""
+        return (self.folder / "kept.json").exists()
+
+    def attacked(self, key: str) -> dict[str, np.ndarray]:
+        """What is kept with a record of each attacked image, which may be without the images themselves.
+
+        Returns:
+            ``indices``, ``labels``, ``targets`` and ``claimed``, shape (rows,); and more.
+
+        Raises:
+            Unreadable: as ``samples``.
+        """
+        if not self.kept:
+            return self.samples(key)
+        path = self.folder / "counts" / f"{key}.json"
+        counts = read_document(path, "counts", key)
+        if counts is None:
+            raise Unreadable(path, "missing")
+        return {name: np.array(values) for name, values in counts["rows"].items()}
+
     def remember(
-        self, kind: str, decides: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]
+        self,
+        kind: str,
+        asked: Mapping[str, Any],
+        make: Callable[[], Mapping[str, Any]],
+        how: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """What was made before of the same things, or is made now and kept.
 
@@ -152,10 +178,17 @@ class Store:
 
         Args:
             kind: The folder's name.
-            decides: Everything that decides what is made, as JSON-able values.
+            asked: What is asked of what, as JSON-able values that last: a samples' hash, a checkpoint, rates,
+                draws, seeds. ``keep`` knows a sweep's own by their ``checkpoint``, ``rates`` and ``samples``.
             make: Gives JSON-able values by name, or arrays by name, which are kept as such.
+            how: What else decides what is made, such as the code and versions of now: not asked for in a
+                store that was kept, which says what was seen then.
+
+        Raises:
+            Unreadable: in a store that was kept, for what it doesn't hold.
         """
-        key = fingerprint.digest({"format": FORMAT, "kind": kind, **decides})[:16]
+        named = asked if self.kept else {**asked, **(how or {})}
+        key = look_key(kind, named)
         for path in (self.folder / kind / f"{key}.json", self.folder / kind / f"{key}.safetensors"):
             if not os.path.lexists(path):
                 continue
@@ -167,14 +200,20 @@ class Store:
                 else:
                     return {n: t.numpy() for n, t in read_tensors(path, kind, key)[0].items()}
             except Unreadable as error:
+                if self.kept:
+                    raise
                 set_aside(error)
+        if self.kept:
+            raise Unreadable(self.folder / kind / f"{key}.json", "missing: it was not kept")
         made = dict(make())
         try:
             if made and all(isinstance(value, np.ndarray) for value in made.values()):
                 tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in made.items()}
-                write_tensors(self.folder / kind / f"{key}.safetensors", kind, key, tensors)
+                path = self.folder / kind / f"{key}.safetensors"
+                write_tensors(path, kind, key, tensors, {"asked": dict(asked)})
             else:
-                write_document(self.folder / kind / f"{key}.json", kind, key, {"value": made})
+                path = self.folder / kind / f"{key}.json"
+                write_document(path, kind, key, {"asked": dict(asked), "value": made})
         except OSError as error:
             if self.folder / kind not in _unwritable:
                 _unwritable.add(self.folder / kind)
@@ -205,6 +244,11 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
                     path.unlink()
+
+
+def look_key(kind: str, named: Mapping[str, Any]) -> str:
+    """The name of a look, by what decides it."""
+    return fingerprint.digest({"format": FORMAT, "kind": kind, **named})[:16]
 
 
 @contextlib.contextmanager
@@ -249,15 +293,19 @@ def set_aside(error: Unreadable) -> None:
     log.warning("%s; set aside as %s, computed again", error, aside.name)
 
 
-def write_document(path: Path, kind: str, key: str, content: Mapping[str, Any]) -> None:
-    """Writes JSON-able values with their format, kind, key and hash.
+def write_document(
+    path: Path, kind: str, key: str, content: Mapping[str, Any], indent: int | None = 1
+) -> None:
+    """Writes JSON-able values with their format, kind, key and hash; without an indent, as short as can be.
 
     Raises:
         OSError: if it can't be written.
     """
     about = {"format": FORMAT, "kind": kind, "key": key}
     whole = {**about, **content, **about}
-    write_text(path, json.dumps({**whole, "sha256": fingerprint.digest(whole)}, indent=1) + "\n")
+    short = (",", ":") if indent is None else None
+    text = json.dumps({**whole, "sha256": fingerprint.digest(whole)}, indent=indent, separators=short)
+    write_text(path, text + "\n")
 
 
 def read_document(path: Path, kind: str, key: str | None = None) -> dict[str, Any] | None:

@@ -124,27 +124,27 @@ class _Looker:
         one, other = (self.store.read(who["key"]) for who in (generated, recogniser))
         assert one is not None
         assert other is not None
-        unlike = self._unlike(other)
+        unlike = "" if self.store.kept else self._unlike(other)
         if unlike:
             return {"reason": f"recogniser: {unlike}"}
+        if not one["metrics"]["claimed_success"]["mean"]:
+            return {"reason": "samples: the attack never succeeded"}
         draws = other["metrics"]["fresh_draws"]
         seed = fingerprint.derive_seed(other["config"]["seed"], f"cross recognition of {one['key']}")
-        decides = {
+        asked = {
             "samples": one["samples"]["content"],
             "checkpoint": other["checkpoint"],
             "rates": other["test_rates"],
             "operation": other["config"]["scheme"]["operation"],
-            "read": other["read"],
             "batch_size": other["config"]["batch_size"],
             "threads": other["config"]["threads"],
             "draws": draws,
             "seed": seed,
-            "versions": fingerprint.versions(),
-            "code": self.code,
         }
+        how = {"read": other["read"], "versions": fingerprint.versions(), "code": self.code}
         try:
-            return self.store.remember("transfer", decides, lambda: self._pass(one, other, draws, seed))
-        except _Hole as hole:
+            return self.store.remember("transfer", asked, lambda: self._pass(one, other, draws, seed), how)
+        except (_Hole, Unreadable) as hole:
             return {"reason": str(hole)}
 
     def _pass(
@@ -154,8 +154,6 @@ class _Looker:
         if isinstance(samples, str):
             raise _Hole(f"samples: {samples}")
         claimed = samples["claimed"]
-        if not claimed.any():
-            raise _Hole("samples: the attack never succeeded")
         network = self._once(
             self.networks, other["key"], lambda: cell.restore(other, self.store, self.reader)
         )

@@ -429,6 +429,8 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_training.py::test_a_network_leaves_training_without_its_dropout"),
     ],
     "bench/records.py": [
+        ("a reference is of the versions of now", "named = asked if self.kept else {**asked, **(how or {})}", "named = {**asked, **(how or {})}",
+         "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
         ("checkpoint's hash not checked", "    if not matches:\n", "    if False:\n",
          "tests/test_training.py::test_damaged_checkpoint_is_set_aside_and_trained_again"),
         ("a checkpoint under another's name is taken", 'if held["kind"] != kind or held["key"] != key:', "if False:",
@@ -538,7 +540,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("restore takes any weights", 'if trained.sha256 != record["checkpoint"]["sha256"]:', "if False:", f"{KEPT}weights_that_a_record_was_not_made_with_are_not_used"),
     ],
     "bench/transfer.py": [
-        ("changed code looks all the same", "        unlike = self._unlike(other)\n", '        unlike = ""\n',
+        ("changed code looks all the same", 'unlike = "" if self.store.kept else self._unlike(other)', 'unlike = ""',
          "tests/test_transfer.py::test_an_edited_operation_looks_at_nothing_until_its_cells_are_computed_again"),
         ("row and column swapped in the table", '"generated_under": generated["defence"],\n                            "recognised_by": recogniser["defence"],',
          '"recognised_by": generated["defence"],\n                            "generated_under": recogniser["defence"],',
@@ -618,6 +620,16 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("pictures of an earlier call stay", "        old.unlink()\n", "        pass\n", "tests/test_aggregate.py::test_pictures_of_an_earlier_call_are_removed"),
         ("the default rate has no name", 'lambda v: "default" if pd.isna(v) else', "lambda v:", "tests/test_aggregate.py::test_heatmap_of_rates_is_ordered_by_size_with_the_default_first"),
     ],
+    "bench/keep.py": [
+        ("single draws are kept", "if name != SINGLE_DRAWS}", "}", "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
+        ("others' looks are kept", 'if "samples" in asked and', "if False and",
+         "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
+        ("shares are counts", "np.rint(samples[name] * draws)", "np.rint(samples[name])", "tests/test_keep.py::test_the_counts_of_each_image_give_the_records_figures"),
+        ("what is not whole is kept", "    if lost:\n", "    if False:\n", "tests/test_keep.py::test_what_cannot_be_kept_is_one_line"),
+        ("folders of a machine are kept", 'record.pop("traceback", None)', "pass", "tests/test_keep.py::test_a_failed_cell_is_kept_without_what_speaks_of_its_machine"),
+        ("a store that is worked in becomes one that was kept", "if store.folder.exists() and not store.kept:", "if False:",
+         "tests/test_keep.py::test_what_cannot_be_kept_is_one_line"),
+    ],
     "bench/accuracy.py": [
         ("training accuracy is the test set's",
          '("training", data.x_train, data.y_train)', '("training", data.x_test, data.y_test)',
@@ -676,7 +688,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("failed cells have a MAD", 'frame[frame["status"] == OK]', "frame",
          "tests/test_testing_phase.py::test_a_mean_over_a_cell_that_failed_is_not_measured"),
         ("recognition of the last attack alone", 'pairs[pairs["attack"] == attack]', 'pairs[pairs["attack"] == attacks[-1]]',
-         "tests/test_testing_phase.py::test_report_has_every_table_and_figure"),
+         "tests/test_testing_phase.py::test_means_are_of_the_measured_entries"),
         ("correlations have the means in them", "inner = frame[~(frame[list(TABLES[table].keys)] == MEAN).any(axis=1)]", "inner = frame",
          "tests/test_testing_phase.py::test_order_is_compared_without_the_means"),
     ],
