@@ -20,12 +20,13 @@ import torch
 from bench import attacking, fingerprint, looks, parts, probe, process
 from bench.attacking import AttackError
 from bench.attacks import criteria
+from bench.axes import names
 from bench.config import Config, ConfigError, decides
 from bench.datasets.arrays import unit
 from bench.defended import Defended, NotFinite
 from bench.looks import Looker
 from bench.measure import intervals, passes
-from bench.plan import Cell, names, not_applicable_key
+from bench.plan import Cell, not_applicable_key
 from bench.results import store as stores
 from bench.results.files import Unreadable, log, set_aside
 from bench.results.store import Kept
@@ -95,7 +96,9 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 def _reason(error: BaseException, config: Config) -> str:
     words = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(said in words for said in OUT_OF_MEMORY):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        said in words for said in OUT_OF_MEMORY
+    ):
         return f"out of memory with batch_size {config.batch_size}: set a lower one ({words[:200]})"
     return words if isinstance(error, SAID) else f"{type(error).__name__}: {words}"
 

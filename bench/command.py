@@ -18,18 +18,21 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
-import yaml
 from filelock import FileLock, Timeout
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.axes import GROUPS
 from bench.config import ConfigError
 
+if TYPE_CHECKING:
+    # imported where one of its errors is to be said: most commands compose nothing
+    from omegaconf.errors import OmegaConfBaseException
+
 P = ParamSpec("P")
+
+WAYS = {"distillation": "distillation", "adversarial_training": "adversarial"}
+"""Schemes of old that are ways of training, and what they are called as such."""
 
 EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
 """Hydra's launchers that come with an extra of bench's, and which."""
@@ -82,7 +85,7 @@ def guarded(main: Callable[P, None]) -> Callable[P, None]:
                     raise
             except KeyboardInterrupt as stop:
                 raise SystemExit(stopped(stop)) from None
-            except (HydraException, OmegaConfBaseException, ConfigError) as error:
+            except _of_settings() as error:
                 fail(one_line(error))
             except OSError as error:
                 fail(one_line(error), 1)
@@ -92,6 +95,14 @@ def guarded(main: Callable[P, None]) -> Callable[P, None]:
                     stream.flush()
 
     return command
+
+
+def _of_settings() -> tuple[type[Exception], ...]:
+    """The errors of settings that can't be used."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    return ConfigError, HydraException, OmegaConfBaseException
 
 
 def fail(problem: str, status: int = 2) -> NoReturn:
@@ -263,6 +274,10 @@ def one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
         error: Of any kind.
         overrides: The settings given where it came up, named by errors that don't know of a key.
     """
+    import yaml
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
     if isinstance(error, ConfigError):
         return " ".join(str(error).split())
     if isinstance(error, OverrideParseException) and error.override:
@@ -302,7 +317,14 @@ def one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
     return ": ".join([*([" ".join(overrides)] if overrides else []), text])
 
 
-def _of_key(error: OmegaConfBaseException) -> str:
+def _of_key(error: "OmegaConfBaseException") -> str:
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    if error.full_key == "scheme.training":
+        return (
+            "scheme.training: how a network is trained is no part of its scheme: training=WAY, or "
+            "training._target_=..., and its options beside: training.temperature=100"
+        )
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         if dataclasses.is_dataclass(error.object_type):
             allowed = [f.name for f in dataclasses.fields(error.object_type)]
@@ -315,6 +337,8 @@ def _of_key(error: OmegaConfBaseException) -> str:
 def _no_such_choice(group: str, choice: str, options: Sequence[str]) -> str:
     if group == "hydra/launcher" and choice in EXTRA:
         return f'{group}={choice}: not installed; it comes with pip install "bench[{EXTRA[choice]}]"'
+    if group == "scheme" and choice in WAYS:
+        return f"scheme={choice}: it is a way of training: training={WAYS[choice]} (with scheme=none)"
     if not group:
         return f"--config-name: no {choice} in bench's conf"
     allowed = [option for option in options if option != "null"]
@@ -333,6 +357,8 @@ def _quoting(override: str) -> str:
 
 def _no_name(override: str) -> str | None:
     """What kind of value is given for a group where a choice's name belongs; None where one is."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
     key, given, _ = override.partition("=")
     # among them may be a flag and its value
     if not given or (key.strip("+") not in GROUPS and not re.fullmatch(r"[+]*\w+(/\w+)+", key)):

@@ -29,6 +29,13 @@ class NotApplicable(ConfigError):
     """Settings that are each fine but have no meaning together; in a sweep such a cell is left out."""
 
 
+def _named(value: Any) -> Any:
+    """The same with words for keys, at any depth, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(name): _named(one) for name, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value
+
+
 @dataclass
 class DatasetConfig:
     """``_target_`` is a loader as ``bench.datasets`` describes; ``name`` defaults to the file's."""
@@ -40,6 +47,10 @@ class DatasetConfig:
     # of training, and of passes, where it isn't said otherwise
     epochs: int | None = None
     batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        # YAML reads a folder's name such as 7 as a number, which can't be sorted among words
+        self.options = _named(self.options)
 
 
 @dataclass
@@ -122,7 +133,8 @@ class SchemeConfig:
     name: str = ""
     # to be given, as {} where nothing is random: an empty file would be no defence under a defence's name
     sites: dict[str, Any] = MISSING
-    operation: Any = field(default_factory=OperationConfig)
+    # as values, since a short name may stand in their place
+    operation: Any = field(default_factory=lambda: dataclasses.asdict(OperationConfig()))
     train_sites: list[str] | None = None
 
     def check(self) -> None:
@@ -266,7 +278,7 @@ class Config:
 
     def check(self) -> None:
         """Raises ConfigError for the first value that is out of its range."""
-        for key, value in dataclasses.asdict(self).items():
+        for key, value in _as_set(self).items():
             check_finite(key, value)
         for part in (self.model, self.training, self.scheme, self.attack, self.criterion, self.evaluation):
             part.check()
@@ -350,7 +362,12 @@ NO_RESULT = ("device", "data_dir", "output_dir", "name", "transfer", "trusted_mo
 
 def decides(config: Config) -> dict[str, Any]:
     """The settings that decide a result, as JSON-able values."""
-    found = {key: value for key, value in dataclasses.asdict(config).items() if key not in NO_RESULT}
+    return {key: value for key, value in _as_set(config).items() if key not in NO_RESULT}
+
+
+def _as_set(config: Config) -> dict[str, Any]:
+    """All settings under the keys by which they are given."""
+    found = dataclasses.asdict(config)
     found["training"] |= found["training"].pop("options")
     return found
 

@@ -3,6 +3,8 @@
 Here belongs what makes a key change when a result could. What is stored under a key does not.
 """
 
+from __future__ import annotations
+
 import ast
 import dis
 import hashlib
@@ -15,11 +17,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from bench.imports import VERSIONED, distributions, imports, installed_version, is_standard, located, spec_of
+
+if TYPE_CHECKING:
+    # imported where tensors are: keys of most things have none
+    import torch
 
 
 def versions() -> dict[str, str]:
@@ -91,6 +95,8 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes, whatever their order."""
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

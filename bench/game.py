@@ -30,11 +30,13 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
-from bench import aggregate, axes, transfer
+from bench import axes
 from bench.command import Parser, fail, guarded
 from bench.config import ConfigError
+from bench.results import sweep
 from bench.results.files import write_text
 from bench.results.store import OK
+from bench.results.sweep import Sweep, Table, labels
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,11 @@ class Game:
         return ", ".join(f"{key} {value}" for key, value in self.name.items())
 
 
-def games(frame: pd.DataFrame, max_loss: float | None = None) -> list[Game]:
+def games(table: Table, max_loss: float | None = None) -> list[Game]:
     """The games that the records of sweeps make.
 
     Args:
-        frame: As ``aggregate.table`` makes it.
+        table: Of one sweep or several.
         max_loss: Points of accuracy that a defence has to cost less than, as in Algorithm 1, beside the
             best of the game's accuracies with and without scheme; None: whatever it costs.
 
@@ -145,11 +147,11 @@ def games(frame: pd.DataFrame, max_loss: float | None = None) -> list[Game]:
         ConfigError: if cells of one defence are of different networks, which sweeps with other settings
             of training can bring together.
     """
-    defence, rest = axes.split(transfer.named(frame))
+    defence, rest = axes.split(table.names)
     attack = [c for c in rest if axes.side(c) == "attacker"]
     own = [c for c in rest if c not in attack]
     # of several records of the same settings, the last one that was finished
-    frame = frame.sort_values("status", key=lambda status: status == OK, kind="stable")
+    frame = table.frame.sort_values("status", key=lambda status: status == OK, kind="stable")
     frame = frame.drop_duplicates([*own, *attack, *defence], keep="last").sort_index()
     found = []
     for values, group in frame.groupby(own, sort=False, dropna=False):
@@ -157,7 +159,7 @@ def games(frame: pd.DataFrame, max_loss: float | None = None) -> list[Game]:
         for side, columns in (("attacker", attack), ("defender", defence)):
             first = "attack" if side == "attacker" else "scheme"
             varying = [c for c in columns if c != first and len(group[c].unique()) > 1]
-            group[side] = transfer.labels(group, [first, *varying])
+            group[side] = labels(group, [first, *varying])
         found.append(_game(dict(zip(own, values, strict=True)), group, max_loss))
     return found
 
@@ -277,26 +279,27 @@ def printed(equilibrium: dict[str, Any], pairs: pd.DataFrame) -> str:
     )
 
 
-def write(results: Sequence[Path], max_loss: float | None = None) -> list[Path]:
+def write(results: Sequence[Path | Sweep], max_loss: float | None = None) -> list[Path]:
     """Prints the games of sweeps and writes them into the first one's folder.
 
     Args:
-        results: The sweeps' folders.
+        results: The sweeps, or their folders.
         max_loss: As for ``games``.
 
     Returns:
         ``game.csv``, the payoffs and both mixes; ``equilibrium.json``, the answers; ``game_*.png``.
         Nothing if no game has a strategy left on both sides.
     """
-    from bench import figures
+    from bench.analysis import figures
 
-    folder = results[0]
+    sweeps = [Sweep.of(one) for one in results]
+    folder = sweeps[0].folder
     paths = [folder / "game.csv", folder / "equilibrium.json"]
     answers = []
-    frame = aggregate.table(*results)
+    table = sweep.table(*sweeps)
     # what is left out of a game says by itself what it lacks
-    aggregate.say_damaged(frame)
-    for game in games(frame, max_loss):
+    table.say_damaged()
+    for game in games(table, max_loss):
         print(f"{game}: attack success on fresh draws, %")
         for strategy, reason in game.left_out.items():
             print(f"  left out: {strategy} {reason}")

@@ -25,15 +25,17 @@ from foolbox.criteria import TargetedMisclassification
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import aggregate, fingerprint, looks, parts, plan
+from bench import axes, fingerprint, looks, parts, plan
 from bench.attacks import criteria
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.datasets.arrays import unit
 from bench.measure import intervals, ranks
 from bench.results import files as records
+from bench.results import sweep
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store, tensors
+from bench.results.sweep import Sweep
 
 COLUMNS = {
     "checkpoint": "the network: store/checkpoints/<checkpoint>.safetensors",
@@ -49,8 +51,9 @@ interval over images."""
 MEASURES = {"variance": (0.0, math.inf), "noise_to_signal": (0.0, math.inf), "cosine": (-1.0, 1.0)}
 """Each measure and where it can lie."""
 OUTCOMES = ("clean_accuracy_pct", "claimed_success_pct", "fresh_success_pct")
-DEFENCE = ("scheme", "test_rate")
-"""What of a cell's name may differ between rows that are compared."""
+FIGURES = tuple(f"{name}{end}" for name in (*MEASURES, *OUTCOMES) for end in ("", "_low", "_high"))
+LAST = ("checkpoint", "gradient_images", "gradient_draws", *FIGURES, "reason", "key")
+"""What stands in a table behind what names a cell."""
 
 
 def draw(model: nn.Module, images: Tensor, targets: Tensor, draws: int, batch_size: int) -> Tensor:
@@ -105,7 +108,11 @@ def measure(drawn: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def table(
-    folders: Sequence[Path], draws: int = 50, images: int = 20, seed: int = 0, reader: Reader = STRANGER
+    sweeps: Sequence[Path | Sweep],
+    draws: int = 50,
+    images: int = 20,
+    seed: int = 0,
+    reader: Reader = STRANGER,
 ) -> pd.DataFrame:
     """One row a cell of the sweeps, in their order.
 
@@ -113,7 +120,7 @@ def table(
     read from the store.
 
     Args:
-        folders: The sweeps' folders.
+        sweeps: The sweeps, or their folders.
         draws: Gradients for each image, at least 2; the paper draws 50.
         images: How many of each record's images, at least 1.
         seed: Of the draws, and of the target of an image that was attacked at several.
@@ -124,8 +131,9 @@ def table(
         ``results.csv``, and ``reason`` where there are no gradients.
     """
     rows = []
-    aggregate.say_missing(aggregate.table(*folders), *folders)
-    for row, measured in _measured(folders, draws, images, seed, reader):
+    opened = [Sweep.of(one) for one in sweeps]
+    sweep.table(*opened).say_missing(*opened)
+    for row, measured in _measured(opened, draws, images, seed, reader):
         if isinstance(measured, str):
             row["reason"] = measured
         else:
@@ -140,9 +148,12 @@ def table(
                 row |= {name: value.mean, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     frame = pd.DataFrame(rows)
-    figures = [f"{name}{end}" for name in (*MEASURES, *OUTCOMES) for end in ("", "_low", "_high")]
-    last = ["checkpoint", "gradient_images", "gradient_draws", *figures, "reason", "key"]
-    return frame.reindex(columns=[*(c for c in frame if c not in last), *last])
+    return frame.reindex(columns=[*named(frame), *LAST])
+
+
+def named(frame: pd.DataFrame) -> list[str]:
+    """What names a cell in a table of gradients."""
+    return [str(c) for c in frame if c not in LAST]
 
 
 def correlations(frame: pd.DataFrame) -> pd.DataFrame:
@@ -158,9 +169,8 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
         What names the cells, ``schemes``, ``measure``, ``spearman`` (NaN where one of both is
         constant) and ``rows``.
     """
-    names = list(frame.columns[: list(frame.columns).index("gradient_images")])
     # one network: gradients of two are not of one scale
-    shared = [c for c in names if c not in DEFENCE and not c.startswith("scheme.")]
+    shared = [c for c in [*named(frame), "checkpoint"] if not axes.at_test(c)]
     rows = []
     for values, group in frame[frame["variance"].notna()].groupby(shared, sort=False, dropna=False):
         of = [one for _, one in group.groupby("scheme", sort=False)]
@@ -174,7 +184,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def points(
-    folders: Sequence[Path],
+    sweeps: Sequence[Path | Sweep],
     draws: int = 50,
     images: int = 20,
     pixels: int = 5,
@@ -188,19 +198,19 @@ def points(
     without a gradient no density can be seen.
 
     Args:
-        folders, draws, images, seed, reader: As for ``table``.
+        sweeps, draws, images, seed, reader: As for ``table``.
         pixels: How many values: one channel of one pixel each, at least 1.
 
     Returns:
         Columns ``network``, ``defence``, ``pixel`` (channel, row and column), ``gradient``.
     """
     networks: dict[str, dict[str, np.ndarray]] = {}
-    for row, measured in _measured(folders, draws, images, seed, reader):
+    for row, measured in _measured([Sweep.of(one) for one in sweeps], draws, images, seed, reader):
         if not isinstance(measured, str):
             trained = "" if pd.isna(row["train_rate"]) else f", train rate {row['train_rate']:g}"
             image = f"image {measured['indices'][0]}, target {measured['targets'][0]}"
             network = f"{row['dataset']} {row['model']}{trained}, {image} ({row['checkpoint'][:6]})"
-            own = [c for c in row if c in DEFENCE or c.startswith("scheme.")]
+            own = [c for c in row if axes.at_test(c)]
             defence = " ".join(str(row[c]) for c in own if pd.notna(row[c]))
             networks.setdefault(network, {})[defence] = measured["first"]
     found = []
@@ -218,16 +228,15 @@ def points(
 
 
 def _measured(
-    folders: Sequence[Path], draws: int, images: int, seed: int, reader: Reader
+    sweeps: Sequence[Sweep], draws: int, images: int, seed: int, reader: Reader
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | str]]:
     """Each cell's name and outcomes, with what was measured of its gradients, or why nothing was."""
-    frame = aggregate.table(*folders)
-    named = list(frame.columns[: frame.columns.get_loc("status")])
-    stores = [aggregate.store_of(folder) for folder in folders]
+    whole = sweep.table(*sweeps)
+    stores = [one.store for one in sweeps]
     bounds = [f"{name}_{end}" for name in OUTCOMES for end in ("low", "high")]
     # two sweeps may share a cell
-    frame = frame.drop_duplicates("key").reindex(
-        columns=[*named, *OUTCOMES, *bounds, "reason", "key", "status"]
+    frame = whole.frame.drop_duplicates("key").reindex(
+        columns=[*whole.names, *OUTCOMES, *bounds, "reason", "key", "status"]
     )
     for values in tqdm(
         frame.itertuples(index=False),
@@ -286,7 +295,7 @@ def _of_record(
         return tensors(seen)
 
     kept = looks.look(store, looks.Looker.of(record), "gradients", decides, drawn, (criteria,), "gradients")
-    return {name: tensor.numpy() for name, tensor in kept.values.items()}  # noqa: PD011
+    return {name: tensor.numpy() for name, tensor in kept.values.items()}
 
 
 def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:
@@ -300,15 +309,14 @@ def _rows(indices: np.ndarray, images: int, seed: int) -> np.ndarray:
 
 def terminal(frame: pd.DataFrame) -> str:
     """The table as a person reads it: the columns that vary, and the figures."""
-    names = list(frame.columns[: list(frame.columns).index("checkpoint")])
-    shown = [c for c in names if len(frame[c].unique()) > 1] or ["scheme", "attack"]
+    shown = [c for c in named(frame) if len(frame[c].unique()) > 1] or ["scheme", "attack"]
     short = frame[[*shown, *MEASURES, *OUTCOMES]].rename(columns=lambda c: c.replace("_pct", " %"))
     text = short.to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep="-")
     return "\n".join([text, *(f"  {reason}" for reason in frame["reason"].dropna().unique())])
 
 
 def write(
-    folders: Sequence[Path],
+    sweeps: Sequence[Path | Sweep],
     into: Path,
     draws: int = 50,
     images: int = 20,
@@ -319,15 +327,16 @@ def write(
     """Writes ``gradients.csv``, ``gradient_correlations.csv`` and the pictures, and prints both tables.
 
     Args:
-        folders, draws, images, pixels, seed, reader: As for ``points``.
+        sweeps, draws, images, pixels, seed, reader: As for ``points``.
         into: The folder that they are written to.
 
     Returns:
         What was written.
     """
-    from bench import figures
+    from bench.analysis import figures
 
-    frame = table(folders, draws, images, seed, reader)
+    opened = [Sweep.of(one) for one in sweeps]
+    frame = table(opened, draws, images, seed, reader)
     related = correlations(frame)
     print(terminal(frame))
     if len(related):
@@ -336,7 +345,7 @@ def write(
     paths = [into / "gradients.csv", into / "gradient_correlations.csv"]
     records.write_text(paths[0], frame.to_csv(index=False))
     records.write_text(paths[1], related.to_csv(index=False))
-    drawn = points(folders, draws, images, pixels, seed, reader)
+    drawn = points(opened, draws, images, pixels, seed, reader)
     if len(drawn):
         paths += [into / "gradients.png", into / "gradient_variance.png"]
         figures.gradient_densities(drawn, paths[2])

@@ -42,7 +42,8 @@ def distributions(top: str) -> list[str]:
     places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
     if not any(_INSTALLED.intersection(Path(place).parts) for place in places if place):
         return []
-    return sorted({f"{name}=={installed_version(name)}" for name in _installed(tuple(sys.path)).get(top, ())})
+    names = _installed(tuple(sys.path)).get(top, ())
+    return sorted({f"{name}=={installed_version(name)}" for name in names if name})
 
 
 @cache

@@ -117,7 +117,7 @@ def clean(
     classes: int,
     seed: int,
 ) -> Clean:
-    """Which test images are given their label in one pass; before it, network and scheme are tried on a few.
+    """Which test images are given their label in one pass; network and scheme are tried on a few first.
 
     Args:
         store, looker: As for ``look``.
@@ -187,7 +187,7 @@ def fresh(
     looker: Looker,
     defended: Callable[[], Defended],
     samples: str,
-    images: Callable[[], tuple[Tensor, Tensor, Tensor]],
+    images: Callable[[], Sequence[Tensor]],
     goal: tuple[str, int | None] | None,
     draws: int,
     seed: int,

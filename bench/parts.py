@@ -119,6 +119,9 @@ def scheme(config: Config) -> Scheme:
                 f"{key}: the sites of scheme {config.scheme.name} have different operations; use null, and "
                 "scheme.sites.SITE.rate"
             )
+    if config.scheme.operation not in [operation for operation, _ in at.values()]:
+        # a setting that no site is affected by is looked at all the same
+        _operation("scheme.operation", config.scheme.operation, config)
     made: dict[str, tuple[Operation, float]] = {}
     for site, (operation, rate) in at.items():
         inside = isinstance(config.scheme.sites[site], dict)
@@ -147,18 +150,23 @@ def _check_strength(key: str, operation: Operation, rate: float) -> None:
         raise ConfigError(str(error)) from None
 
 
-def dataset(config: Config) -> Dataset:
+def dataset(config: Config, foreign: bool | None = None) -> Dataset:
     """A dataset is loaded once a process, however many cells need it.
+
+    Args:
+        config: The settings.
+        foreign: Whether the network says which classes there are, and nothing is trained; None: as its way
+            of training says.
 
     Raises:
         ConfigError: for data that is missing, damaged, or can't be used.
     """
-    foreign = is_foreign(way(config))
+    foreign = is_foreign(way(config)) if foreign is None else foreign
     name = fingerprint.digest([dataclasses.asdict(config.dataset), config.data_dir, foreign])
     if name not in _datasets:
         loader = targets.find("dataset", config.dataset._target_, config.trusted_modules)
         targets.check_options("dataset", loader, config.dataset.options, given=("data_dir",))
-        labels: Literal["dense", "outputs"] = "outputs" if foreign else "dense"
+        labels: Literal["outputs", "dense"] = "outputs" if foreign else "dense"
         try:
             _datasets[name] = datasets.load(
                 loader,
@@ -242,13 +250,12 @@ def plan(config: Config, data: Dataset) -> Plan:
         ConfigError: for what can't be used.
     """
     given, made = config.training, way(config)
-    settings: dict[str, Any]
     build = builder(config, data.shape, data.classes)
     if is_foreign(made):
         if config.train_rate is not None:
             raise NotApplicable(f"train_rate: {given.name} fits nothing; use null")
-        settings = {"model": described("model", config.model, config)}
-        return Plan(build, Defended, made, given.seed, None, None, None, settings)
+        foreign = {"model": described("model", config.model, config)}
+        return Plan(build, Defended, made, given.seed, None, None, None, foreign)
     at = sites(config)
     acting: dict[str, tuple[Operation, float]] = {
         site: (Dropout(), rate) for site, rate in config.model.train_rates.items()
@@ -263,7 +270,7 @@ def plan(config: Config, data: Dataset) -> Plan:
     before, outputs = preprocessing(config), config.model.outputs
     how = {key: getattr(given, key) for key in ("epochs", "batch_size", "learning_rate", "seed")}
     target = targets.find("training", given._target_, config.trusted_modules)
-    settings = {
+    settings: dict[str, Any] = {
         **how,
         "model": described("model", config.model, config),
         "way": [given._target_, targets.files(target, given.options)],
@@ -292,10 +299,10 @@ def builder(config: Config, shape: tuple[int, int, int], classes: int | None) ->
     network = targets.find("model", config.model._target_, config.trusted_modules)
     targets.check_options("model", network, config.model.options)
     try:
-        asked = dict(inspect.signature(network).parameters)
+        asked = set(inspect.signature(network).parameters)
     except (TypeError, ValueError):
-        asked = {}
-    given = {"shape": shape, "classes": classes}
-    given = {name: v for name, v in given.items() if name in asked and name not in config.model.options}
+        asked = set()
+    ours: dict[str, Any] = {"shape": shape, "classes": classes}
+    given = {name: v for name, v in ours.items() if name in asked and name not in config.model.options}
     made: Callable[[], nn.Module] = functools.partial(network, **given, **config.model.options)
     return made

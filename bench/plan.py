@@ -15,7 +15,6 @@ from torch import nn
 
 from bench import attacking, datasets, defended, fingerprint, parts, probe, targets
 from bench.attacks import criteria
-from bench.axes import IDENTITY
 from bench.config import STRANGER, Config, ConfigError, Reader, decides
 from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Scheme
@@ -60,14 +59,14 @@ class Cell:
         return parts.store(self.config)
 
     @property
+    def trains(self) -> str | None:
+        """The checkpoint that comes out of it; None where nothing is trained."""
+        return None if parts.is_foreign(self.training.way) else self.checkpoint
+
+    @property
     def device(self) -> torch.device:
         """Where it runs; in no key, so that a machine without a GPU can plan for one that has it."""
         return parts.device(self.config)
-
-
-def names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What names a cell to a person: the chosen files' names, the rates and the seed."""
-    return {n: config[n]["name"] if isinstance(config[n], Mapping) else config[n] for n in IDENTITY}
 
 
 def prepare(config: Config) -> Cell:
@@ -116,9 +115,9 @@ def prepare(config: Config) -> Cell:
     }
     settings = decides(config)
     # what is left of these is in the samples' key
-    del settings["training"], settings["model"], settings["scheme"]["operation"]
-    for group in ("dataset", "attack"):
+    for group in ("dataset", "model", "scheme", "attack"):
         settings[group] = settings[group]["name"]
+    settings["training"] = [config.training.name, targets.files(type(training.way), config.training.options)]
     # of what measures and says it: by name, since it is above this
     code = fingerprint.code("bench.cell")
     key = key_of("records", {"config": settings, "samples": samples, "code": code})
@@ -183,6 +182,45 @@ def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) ->
     weights = fingerprint.hash_tensors(fit.state_of(network)) if foreign else None
     _tried[name] = _Found(outputs, weights)
     return _tried[name]
+
+
+@dataclass(frozen=True)
+class Submodules:
+    """A network's submodules.
+
+    Attributes:
+        shape: (channels, height, width) of an image.
+        sites: Each site's paths.
+        reached: For each submodule its path, its class, and what it gives each time that it is reached in a
+            pass of one image: a shape without the batch, or the name of a type.
+    """
+
+    shape: tuple[int, int, int]
+    sites: Mapping[str, tuple[str, ...]]
+    reached: list[tuple[str, str, list[Any]]]
+
+
+def submodules(config: Config) -> Submodules:
+    """Passes one image through a network that nothing is asked of but that it can be passed through.
+
+    Raises:
+        ConfigError: for a network that can't be made or passed through.
+    """
+    data = parts.dataset(config, foreign=True)
+    build = parts.builder(config, data.shape, data.classes)
+    network = probe.build(lambda: fit.built(build, config.training.seed, data.shape), config.model.name)
+    image = datasets.unit(torch.from_numpy(data.x_test[:1]))
+    before = parts.preprocessing(config)
+    found = probe.traced(network, config.model.name, image if before is None else before(image))
+    kinds = {path: type(part).__name__ for path, part in network.named_modules(remove_duplicate=False)}
+    reached = [
+        (p, kinds[p], [o[1:] if isinstance(o, tuple) else o for o in given]) for p, given in found.items()
+    ]
+    try:
+        sites = defended.normalised(config.model.sites)
+    except defended.SiteError as error:
+        raise ConfigError(f"model.sites.{error}") from None
+    return Submodules(data.shape, sites, reached)
 
 
 def not_applicable_key(config: Config, reason: str) -> str:

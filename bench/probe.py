@@ -18,7 +18,7 @@ from bench import fingerprint
 from bench.attacking import settings_kept
 from bench.attacks import criteria
 from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
-from bench.defended import Defended, NotFinite, SiteError, check_finite, trace
+from bench.defended import Defended, NotFinite, SiteError, check_finite, trace, unwrapped
 from bench.schemes import Operation, strength_of
 from bench.training.weightfiles import WeightsError
 
@@ -76,10 +76,10 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
         with _no_global_draws(f"{key} draws by itself although no site is random"):
             outputs = _pass(key, model, images)
         if not isinstance(outputs, Tensor):
-            inside = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
+            names = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
             raise ConfigError(
-                f"{key} gives {type(outputs).__name__}{inside}, expected a tensor of logits (batch, classes); "
-                "model.outputs says where in it they are: an index, a key, or from: a submodule's path"
+                f"{key} gives {type(outputs).__name__}{names}, expected a tensor of logits (batch, classes): "
+                "say where they are by model.outputs: an index, a key, or from: a submodule's path"
             )
         shape = tuple(outputs.shape)
         if len(shape) != 2 or shape[0] != len(images) or not outputs.is_floating_point():
@@ -108,6 +108,17 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
     return shape[1]
 
 
+def traced(model: nn.Module, name: str, images: Tensor) -> dict[str, list[Any]]:
+    """What each submodule of a network gives, as ``defended.trace`` says it.
+
+    Raises:
+        ConfigError: if the network fails on images, shape (batch, channels, height, width), preprocessed.
+    """
+    found: dict[str, list[Any]] = {}
+    _pass(f"model: {name}", lambda given: found.update(trace(unwrapped(model), given)), images)
+    return found
+
+
 def sites(defended: Defended, name: str, images: Tensor) -> None:
     """Looks whether every site of a network is reached, and is of a tensor.
 
@@ -121,7 +132,7 @@ def sites(defended: Defended, name: str, images: Tensor) -> None:
     if not paths:
         return
     before = defended.preprocessing
-    found = trace(defended.network, images if before is None else before(images))
+    found = traced(defended.network, name, images if before is None else before(images))
     for path, site in paths.items():
         seen = found[path]
         if not seen:
@@ -280,7 +291,7 @@ class _Watched:
         return result
 
 
-def _pass(key: str, model: nn.Module, images: Tensor) -> Any:
+def _pass(key: str, model: Callable[[Tensor], Any], images: Tensor) -> Any:
     try:
         return model(images)
     except ConfigError:

@@ -1,7 +1,7 @@
 """The command ``python -m bench.run``: Hydra composes a configuration, cells run, records are written.
 
 Here belongs what Hydra asks for, what is printed, and the exit status. What a cell is and does is in
-``cell``; tables and figures are made by ``aggregate``; how any command ends is in ``command``.
+``cell``; tables and figures are made in ``analysis``; how any command ends is in ``command``.
 """
 
 import contextlib
@@ -104,7 +104,8 @@ def prepare_sweep(config: DictConfig) -> None:
     Raises:
         SystemExit: with status 2 for a bad job, or a folder that another sweep is writing to.
     """
-    from bench import aggregate, cell, parts, plan
+    from bench import cell, parts, plan
+    from bench.results.sweep import write_manifest
 
     problems, jobs, cells = [], [], []
     for overrides in expand(config):
@@ -125,7 +126,7 @@ def prepare_sweep(config: DictConfig) -> None:
                     parts.device(job)
                 one = plan.prepare(job)
                 ready[one.key] = one
-                cells.append(plan.entry(job, one.key, one.checkpoint))
+                cells.append(plan.entry(job, one.key, one.trains))
             except NotApplicable as reason:
                 cells.append(plan.entry(job, cell.not_applicable(job, str(reason))["key"], None))
         # foreign code may raise anything when it is imported or made
@@ -139,7 +140,7 @@ def prepare_sweep(config: DictConfig) -> None:
     Command.lock = hold(results)
     open_store(parts.store(job))
     try:
-        aggregate.write_manifest(results, parts.store(job), cells)
+        write_manifest(results, parts.store(job), cells)
     except OSError as error:
         fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
     Command.sweep, Command.transfer, Command.cells = results, job.transfer, ready
@@ -187,7 +188,9 @@ def expand(config: DictConfig) -> list[list[str]]:
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def job(composed: DictConfig) -> None:
     """One cell. In a sweep it never raises, so that the others go on."""
-    from bench import aggregate, cell, parts, plan
+    from bench import cell, parts, plan
+    from bench.analysis import summary
+    from bench.results.sweep import Table
 
     bear_output()
     # a bar's lock between processes would be left behind by a worker that is killed
@@ -220,10 +223,10 @@ def job(composed: DictConfig) -> None:
     # else a cell that a signal made fail would be followed by the next one
     lost_signal()
     if sweeping:
-        progress = aggregate.progress(Path(config.output_dir) / config.name)
-        print(f"[{hydra_config.job.num + 1}] {aggregate.summary(record)}; {progress}", flush=True)
+        progress = summary.progress(Path(config.output_dir) / config.name)
+        print(f"[{hydra_config.job.num + 1}] {summary.summary(record)}; {progress}", flush=True)
         return
-    print(aggregate.terminal(aggregate.frame_of([record])))
+    print(summary.terminal(Table.of([record])))
     print(ready.store.record_path(record["key"]))
     if record["status"] != OK:
         fail(record["reason"], 1)
@@ -286,9 +289,9 @@ def main() -> None:
 
 def tables(results: Path) -> bool:
     """Writes a sweep's tables and figures; whether every cell is done or can't be."""
-    from bench import aggregate
+    from bench.analysis import summary
 
-    return aggregate.write(results)
+    return summary.write(results)
 
 
 def recognition(results: Path) -> bool:

@@ -17,14 +17,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench import aggregate, cell, figures, plan
+from bench import cell, parts, plan
 from bench import config as settings
+from bench.analysis import figures
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
 from bench.config import Config, ConfigError
 from bench.plan import Cell
 from bench.results.files import write_document, write_text
 from bench.results.store import OK
+from bench.results.sweep import Sweep, write_manifest
 from bench.run import compose
+from bench.schemes import strength_of
 
 FIGURES = {
     "clean_accuracy_pct": ("accuracy %", 2),
@@ -105,8 +108,15 @@ def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     for key, option in (("train_rate", "--train-rates"), ("test_rate", "--step")):
         if getattr(config, key) is not None:
             raise ConfigError(f"{key}: it is what is searched for; leave it out, and see {option}")
-    if not config.scheme.sites:
+    acting = parts.scheme(config)
+    if not acting:
         raise ConfigError(f"scheme: {config.scheme.name} has no site, so that there is no rate to search for")
+    for site, (operation, _) in acting.items():
+        if not strength_of(operation).grows:
+            raise ConfigError(
+                f"scheme: at site {site} of {config.scheme.name} more {strength_of(operation).name} is weaker, "
+                "and the search raises a rate, of which more has to be stronger"
+            )
     return config
 
 
@@ -160,8 +170,8 @@ class Cells:
         start = time.perf_counter()
         ready = self.cells[train_rate, test_rate]
         self.visited.append(ready)
-        cells = [plan.entry(c.config, c.key, c.checkpoint) for c in self.visited]
-        aggregate.write_manifest(self.folder, ready.store, cells)
+        cells = [plan.entry(c.config, c.key, c.trains) for c in self.visited]
+        write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:
             fail(f"train_rate={train_rate:g} test_rate={test_rate:g}: {record['reason']}", 1)
@@ -196,7 +206,7 @@ def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path
     Returns:
         The files' paths.
     """
-    frame = aggregate.table(folder)
+    frame = Sweep(folder).table().frame
     answer = frame[frame["test_rate"] == found.test_rate].iloc[0]
     baseline = frame[frame["test_rate"] == 0].iloc[0]
     best = found.candidates[found.train_rate]

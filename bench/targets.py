@@ -119,6 +119,11 @@ def make(key: str, target: str, options: Mapping[str, Any], trusted: Sequence[st
     return made
 
 
+def _options(key: str) -> str:
+    """Where options are set: a way of training's stand beside its other settings."""
+    return key if key == "training" else f"{key}.options"
+
+
 def files(found: Any, options: Mapping[str, Any]) -> Any:
     """What options say, and defaults that name a file, with the content of every file that they name."""
     try:
@@ -145,8 +150,3 @@ def check_options(key: str, function: Any, options: Mapping[str, Any], given: Se
                 f"{_options(key)}.{name}: {function.__name__} takes no such option; "
                 f"allowed: {', '.join(allowed) or 'none'}"
             )
-
-
-def _options(key: str) -> str:
-    """Where a section's options are set: a way of training's stand beside its other settings."""
-    return key if key == "training" else f"{key}.options"

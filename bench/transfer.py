@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from bench import aggregate, axes, fingerprint, looks, plan
+from bench import axes, fingerprint, looks, plan
 from bench.command import guarded
 from bench.config import STRANGER, ConfigError, Reader
 from bench.defended import Defended
@@ -25,19 +25,27 @@ from bench.measure import intervals
 from bench.results import files as records
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store
+from bench.results.sweep import Sweep, labels
 
 T = TypeVar("T")
 
+PAIR = ("generated_under", "recognised_by")
+MEASURED = (
+    *("accuracy_pct", "accuracy_pct_low", "accuracy_pct_high"),
+    *("single_draw_pct", "samples", "draws", "seconds"),
+)
+"""What stands in a table of pairs behind what names the attack."""
+
 
 def table(
-    results: Path, reader: Reader = STRANGER, again: Callable[[str, Unreadable], None] | None = None
+    results: Path | Sweep, reader: Reader = STRANGER, again: Callable[[str, Unreadable], None] | None = None
 ) -> pd.DataFrame:
     """Cross recognition of a sweep, one row for each pair of schemes and each attack and criterion.
 
     What was looked at before is read from the store.
 
     Args:
-        results: A sweep's folder.
+        results: A sweep, or its folder.
         reader: Whose code may run.
         again: Called with a cell's key and what can't be read of it, has it computed again; None: where
             something can't be read there is a hole with its reason.
@@ -49,19 +57,20 @@ def table(
         where the sweep has fewer than two schemes.
 
     Raises:
-        ConfigError: as ``aggregate.Sweep.read``.
+        ConfigError: as ``Sweep``.
     """
-    frame = aggregate.table(results)
+    sweep = Sweep.of(results)
+    whole = sweep.table()
     if again is None:
-        aggregate.say_missing(frame, results)
-    store = aggregate.store_of(results)
-    defence, attack = axes.split(named(frame))
+        whole.say_missing(sweep)
+    frame = whole.frame
+    defence, attack = axes.split(whole.names)
     shown = [c for c in defence if len(frame[c].unique()) > 1] or ["scheme"]
     frame["defence"] = labels(frame, shown)
     if len(frame["defence"].unique()) < 2:
         return pd.DataFrame()
     rows = []
-    looked = _Pairs(store, reader, again)
+    looked = _Pairs(sweep.store, reader, again)
     pairs = sum(len(g) ** 2 for _, g in frame.groupby(attack, dropna=False))
     with tqdm(total=pairs, desc="cross recognition", unit="pair", disable=None, leave=False) as bar:
         for values, group in frame.groupby(attack, sort=False, dropna=False):
@@ -77,35 +86,9 @@ def table(
                         }
                     )
                     bar.update()
-    measured = [
-        "accuracy_pct",
-        "accuracy_pct_low",
-        "accuracy_pct_high",
-        "single_draw_pct",
-        "samples",
-        "draws",
-        "seconds",
-    ]
-    names = [*attack, "generated_under", "recognised_by"]
     found = pd.DataFrame(rows)
     # where there are holes alone, the columns are there all the same
-    return found.reindex(columns=[*names, *measured, *(["reason"] if "reason" in found else [])])
-
-
-def named(frame: pd.DataFrame) -> list[str]:
-    """Columns of an ``aggregate.table`` that name a cell."""
-    return list(frame.columns[: frame.columns.get_loc("status")])
-
-
-def labels(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
-    """One name for each row: the first column's value, and the others as ``column=value``."""
-    return frame[list(columns)].apply(_label, axis=1)
-
-
-def _label(row: pd.Series) -> str:
-    first, *others = row.items()
-    words = [str(first[1]), *(f"{k}={'default' if pd.isna(v) else v}" for k, v in others)]
-    return " ".join(words)
+    return found.reindex(columns=[*attack, *PAIR, *MEASURED, *(["reason"] if "reason" in found else [])])
 
 
 class _Pairs:
@@ -133,14 +116,11 @@ class _Pairs:
         if not claimed.any():
             return {"reason": "samples: the attack never succeeded"}
 
-        def images() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        def images() -> tuple[torch.Tensor, ...]:
             samples = self._once(self.samples, one["key"], lambda: self.store.samples(one))
             if isinstance(samples, str):
                 raise _Hole(f"samples: {samples}")
-            perturbed, labels, targets = (
-                torch.from_numpy(samples[n][claimed]) for n in ("perturbed", "labels", "targets")
-            )
-            return perturbed, labels, targets
+            return tuple(torch.from_numpy(samples[n][claimed]) for n in ("perturbed", "labels", "targets"))
 
         def defended() -> Defended:
             restored = self._once(
@@ -231,7 +211,7 @@ def matrix(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def groups(pairs: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """What names each attack and criterion of a table, and its rows."""
-    named = list(pairs.columns[: list(pairs.columns).index("generated_under")])
+    named = [str(c) for c in pairs if c not in (*PAIR, *MEASURED, "reason")]
     return [
         (dict(zip(named, values, strict=True)), group)
         for values, group in pairs.groupby(named, sort=False, dropna=False)
@@ -239,32 +219,34 @@ def groups(pairs: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
 
 
 def write(
-    results: Path, reader: Reader = STRANGER, again: Callable[[str, Unreadable], None] | None = None
+    results: Path | Sweep, reader: Reader = STRANGER, again: Callable[[str, Unreadable], None] | None = None
 ) -> Sequence[Path]:
     """Writes ``transfer.csv`` and a heatmap for each attack and criterion, if there are two schemes or more.
 
     Those of an earlier sweep of this name are removed, once the new ones are there.
 
     Args:
-        results: A sweep's folder.
+        results: A sweep, or its folder.
         reader, again: As for ``table``.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: as ``aggregate.Sweep.read``.
+        ConfigError: as ``Sweep``.
         OSError: if they can't be written.
     """
-    from bench import figures
+    from bench.analysis import figures
 
-    path = results / "transfer.csv"
-    pairs = table(results, reader, again)
+    sweep = Sweep.of(results)
+    folder = sweep.folder
+    path = folder / "transfer.csv"
+    pairs = table(sweep, reader, again)
     written: list[Path] = []
     if not pairs.empty:
         records.write_text(path, pairs.to_csv(index=False))
-        written = [path, *figures.transfer([(*g, matrix(g[1])) for g in groups(pairs)], results)]
-    remove(results, but=written)
+        written = [path, *figures.transfer([(*g, matrix(g[1])) for g in groups(pairs)], folder)]
+    remove(folder, but=written)
     return written
 
 

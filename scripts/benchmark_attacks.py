@@ -50,9 +50,12 @@ import torch
 from foolbox.criteria import TargetedMisclassification
 from torch import Tensor, nn
 
-from bench import attacks, cell, evaluation, training
+from bench import attacks, plan
+from bench.attacks import criteria
 from bench.datasets import unit
+from bench.measure import passes
 from bench.run import compose
+from bench.training import kept
 
 OURS = "bench"
 EPSILON = 0.25
@@ -96,13 +99,12 @@ def load_problem(overrides: Sequence[str], images: int, seed: int) -> Problem:
         images: How many images.
         seed: Of the targets.
     """
-    ready = cell.prepare(compose(overrides))
+    ready = plan.prepare(compose(overrides))
     data = ready.dataset
-    where = ready.store.checkpoints
-    network = training.trained(ready.training, data, where, torch.device("cpu")).model
+    network = kept.trained(ready.training, data, ready.store, torch.device("cpu")).network
     x, labels = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
-    right = np.flatnonzero(evaluation.correct(network, x, labels, 500))[:images]
-    targets = evaluation.random_targets(data.y_test[right], data.classes, seed)
+    right = np.flatnonzero(passes.correct(network, x, labels, 500))[:images]
+    targets = criteria.random_targets(data.y_test[right], data.classes, seed)
     return Problem(network, unit(x[right]), labels[right], torch.from_numpy(targets))
 
 

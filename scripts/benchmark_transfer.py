@@ -17,37 +17,36 @@ from pathlib import Path
 
 import torch
 
-from bench import aggregate, cell, evaluation, schemes, transfer
+from bench import plan, transfer
 from bench.config import Reader
-from bench.records import OK, Store
+from bench.measure import passes
+from bench.results.store import OK, Store
+from bench.results.sweep import Sweep, write_manifest
 
 
 def bare_passes(results: Path) -> tuple[float, int]:
     """Seconds of the passes alone, and how many images were passed."""
-    frame = aggregate.table(results)
-    store = aggregate.store_of(results)
-    records = [store.read(key) for key in frame[frame["status"] == OK]["key"]]
-    networks = {r["key"]: cell.restore(r, store, Reader()) for r in records if r}
+    sweep = Sweep(results)
+    store = sweep.store
+    records = [record for record in sweep.records if record["status"] == OK]
+    networks = {r["key"]: plan.restore(r, store, Reader()) for r in records}
     images = {}
     for record in records:
-        assert record is not None
-        samples = store.samples(record["key"])
+        samples = store.samples(record)
         images[record["key"]] = torch.from_numpy(samples["perturbed"][samples["claimed"]])
     passed = 0
     seconds = 0.0
     for one in records:
         for other in records:
-            assert one is not None
-            assert other is not None
             if any(one["cell"][k] != other["cell"][k] for k in ("dataset", "attack", "criterion", "seed")):
                 continue
-            network = networks[other["key"]]
-            torch.set_num_threads(network.config.threads)
-            schemes.install(network.model, network.rates, torch.Generator().manual_seed(0))
-            draws = other["metrics"]["fresh_draws"] if schemes.is_random(network.rates) else 1
+            restored = networks[other["key"]]
+            torch.set_num_threads(restored.config.threads)
+            draws = other["metrics"]["fresh_draws"]
             start = time.perf_counter()
-            for _ in range(draws):
-                evaluation.logits(network.model, images[one["key"]], network.config.batch_size)
+            with restored.defended.model(0) as model:
+                for _ in range(draws):
+                    passes.logits(model, images[one["key"]], restored.config.batch_size)
             seconds += time.perf_counter() - start
             passed += draws * len(images[one["key"]])
     return seconds, passed
@@ -55,13 +54,13 @@ def bare_passes(results: Path) -> tuple[float, int]:
 
 def whole(results: Path) -> float:
     """Seconds of the whole table, from records to figures, with an empty cache."""
-    store = aggregate.store_of(results)
+    store = Sweep(results).store
     with tempfile.TemporaryDirectory() as name:
         fresh = Path(name)
         for part in ("records", "samples", "checkpoints"):
             (fresh / part).symlink_to((store.folder / part).resolve())
         cells = json.loads((results / "cells.json").read_text())["cells"]
-        aggregate.write_manifest(fresh / "results", Store(fresh), cells)
+        write_manifest(fresh / "results", Store(fresh), cells)
         start = time.perf_counter()
         transfer.table(fresh / "results", Reader())
         return time.perf_counter() - start

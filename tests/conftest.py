@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.plugins.sweeper import Sweeper
+from recording import four_cells
 from running import Outcome, Run
 
 from bench import run as command
@@ -37,6 +38,12 @@ def composed_twice() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Sweeper, "validate_batch_is_legal", lambda self, batch: None)
         yield
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A sweep of records that nobody had to compute."""
+    return four_cells(tmp_path)
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -8,11 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import MissingConfigException
 from running import Run, start
 
 import bench
-from bench import aggregate, command, run, search, transfer
+from bench import command, parts, run, search, transfer
+from bench.analysis import summary
+from bench.config import Config, ConfigError
+from bench.results.store import Store
 
 QUICK = ("samples=4", "training.epochs=3", "evaluation.draws=2")
 
@@ -64,7 +70,7 @@ def test_an_option_needs_no_plus_and_a_typo_still_gets_its_line(bench_run: Run, 
         "dataset.options.tset_size=9": "dataset.options.tset_size: digits takes no such option",
         "model.options.widht=9": "model.options.widht: TwoConv takes no such option",
         "scheme.operation.options.scale=2": "scheme.operation.options.scale: Dropout takes no such option",
-        "scheme.training.options.epsilon=2": "scheme.training.options.epsilon: Plain takes no such option",
+        "training.epsilon=2": "training.epsilon: Standard takes no such option; allowed: none",
         "model.train_rates.fc9=0.1": "model.train_rates.fc9: two_conv has no such site; allowed: input, feature",
     }
     for override, words in cases.items():
@@ -103,7 +109,10 @@ def test_a_file_that_is_no_scheme_gets_one_line(
         "list": ("- fc: 0.5\n", "scheme=list: Merge error: list is not a subclass of SchemeConfig"),
         "text": ("fc 0.5\n", "scheme.fc 0.5: no such key; allowed: name, sites"),
         "comma": ("sites:\n  fc: 0,5\n", "scheme.sites.fc: Value '0,5' of type 'str' could not be"),
-        "operation": ("sites:\n  fc: 0.5\noperation: a.B\n", "scheme=operation: Merge error: str is not"),
+        "operation": (
+            "sites:\n  fc: 0.5\noperation: a.B\n",
+            "scheme.operation: expected one of dropout, noise, ",
+        ),
         "infinite": ("sites:\n  fc: .inf\n", "scheme.sites.fc: expected a finite number, got inf"),
         "undefined": ("sites:\n  fc: ${nothing}\n", "scheme.sites.fc: Interpolation key 'nothing' not found"),
     }
@@ -147,7 +156,7 @@ def test_a_name_that_hydra_reads_otherwise_says_how_to_quote_it(
         "training.learning_rate=-inf",
         "dataset.options.scale=nan",
         "scheme.operation.options.scale=inf",
-        "scheme.training.options.scale=nan",
+        "training.scale=nan",
     ],
 )
 def test_a_setting_that_is_no_finite_number_is_refused(bench_run: Run, override: str) -> None:
@@ -341,7 +350,7 @@ def test_sigterm_is_one_line_and_a_table_and_leaves_no_process(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("room", [aggregate, transfer])
+@pytest.mark.parametrize("room", [summary, transfer])
 @pytest.mark.usefixtures("own_signals")
 def test_a_signal_while_tables_are_made_is_one_line(
     bench_run: Run, output_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int, room: object
@@ -363,17 +372,18 @@ def test_a_signal_while_tables_are_made_is_one_line(
     assert outcome.err == f"{word}: what was finished is kept, the same command goes on from there\n"
     # the table is a matter of a second, and is made after all; the cross recognition isn't
     assert table.exists()
-    assert len(calls) == (2 if room is aggregate else 1)
+    assert len(calls) == (2 if room is summary else 1)
 
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
-        "from bench import aggregate, run\n"
+        "from bench import run\n"
+        "from bench.analysis import summary\n"
         "def write(results):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    raise AssertionError('went on')\n"
-        "aggregate.write = write\n"
+        "summary.write = write\n"
         "run.main()\n"
     )
     process = subprocess.run(
@@ -432,7 +442,7 @@ def test_what_a_command_has_started_ends_with_it() -> None:
 
 
 def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    (tmp_path / "pandas.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.aggregate", "results"],
         cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -484,7 +494,7 @@ def test_a_terminal_of_ascii_that_goes_after_a_line_costs_nothing(
 
 def test_it_runs_where_there_is_no_git(tmp_path: Path) -> None:
     without = {k: v for k, v in environment(PATH=str(tmp_path)).items() if k != "GIT_PYTHON_REFRESH"}
-    program = "from bench import records, attacks; print(records.git_revision())"
+    program = "from bench import attacks; from bench.results import store; print(store.git_revision())"
     process = subprocess.run([sys.executable, "-c", program], env=without, text=True, capture_output=True)
     assert (process.returncode, process.stdout) == (0, "None\n"), process.stderr
 
@@ -495,3 +505,91 @@ def test_help_is_as_long_as_it_was(bench_run: Run, capsys: pytest.CaptureFixture
         search.main(["--help"])
     assert ended.value.code == 0
     assert "--config-dir" in capsys.readouterr().out
+
+
+def test_a_way_of_training_that_was_a_scheme_says_its_new_form(bench_run: Run, tmp_path: Path) -> None:
+    out = f"output_dir={tmp_path / 'out'}"
+    for scheme, training in (("distillation", "distillation"), ("adversarial_training", "adversarial")):
+        words = f"scheme={scheme}: it is a way of training: training={training} (with scheme=none)"
+        assert line_of(bench_run, f"scheme={scheme}", out) == words
+        assert run.compose([f"training={training}", "scheme=none"]).training.name == training
+    assert line_of(bench_run, "-m", "scheme=fc,distillation", out).startswith(
+        "scheme=distillation: it is a way"
+    )
+    for old in (
+        "scheme.training.options.temperature=3",
+        "+scheme.training._target_=bench.training.fit.Standard",
+    ):
+        assert line_of(bench_run, old, out).startswith(
+            "scheme.training: how a network is trained is no part of its scheme: training=WAY, or "
+        )
+
+
+def test_a_fraction_is_a_number(bench_run: Run) -> None:
+    config = run.compose(
+        ["training=adversarial", "training.epsilon=8/255", "attack.epsilon=8/255", "scheme=fc",
+         "scheme.sites.fc=3/4", "test_rate=1/4"]
+    )  # fmt: skip
+    assert config.training.options["epsilon"] == config.attack.epsilon == 8 / 255
+    assert (config.scheme.sites["fc"], config.test_rate) == (0.75, 0.25)
+    assert line_of(bench_run, "attack.epsilon=8/0").startswith(
+        "attack.epsilon: Value '8/0' of type 'str' could"
+    )
+
+
+def test_an_operation_has_a_short_name(bench_run: Run, mine: Callable[..., str]) -> None:
+    short = "sites:\n  input: 0.1\n  fc: {operation: dropout, rate: 0.5}\noperation: noise\n"
+    with_target = (
+        "sites: {input: 0.1, fc: {operation: {_target_: bench.schemes.Dropout}, rate: 0.5}}\n"
+        "operation: {_target_: bench.schemes.Noise}\n"
+    )
+    folder = Path(mine({"scheme/short": short, "scheme/long": with_target}))
+    one, other = (run.compose([f"scheme={name}"], folder).scheme for name in ("short", "long"))
+    assert one.at() == other.at()
+    assert one.at()["input"][0]._target_ == "bench.schemes.Noise"
+    assert line_of(bench_run, "scheme=fc", "scheme.operation=nois").endswith("got nois; did you mean noise?")
+
+
+def test_a_ways_option_stands_beside_the_others(bench_run: Run) -> None:
+    cases = {
+        "training.temprature=3": "training.temprature: Distillation takes no such option; allowed: temperature",
+        "training.temperature=0": "training: expected a temperature over 0, got 0",
+    }
+    for override, words in cases.items():
+        assert line_of(bench_run, "training=distillation", override) == words
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_one_line_with_those_that_are() -> None:
+    for device, words in (("cuda:1", "there is no GPU here"), ("mps", "there is no mps here")):
+        with pytest.raises(ConfigError) as refused:
+            parts.device(Config(device=device))
+        assert str(refused.value) == f"device: {words}; allowed: auto, cpu"
+    assert parts.device(Config(device="auto")) == torch.device("cpu")
+
+
+def test_every_scheme_can_be_asked_for_and_what_cannot_be_is_a_hole_with_its_reason(
+    bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what the sweep is made of is known before its first job
+    monkeypatch.setattr(run.Command, "cells", {})
+    monkeypatch.setattr(BasicSweeper, "sweep", lambda self, arguments: None)
+    monkeypatch.setattr(run, "tables", lambda results: True)
+    outcome = bench_run("-m", "scheme=glob(*)", "transfer=false", *QUICK, f"output_dir={tmp_path}")
+    assert outcome.status == 0, outcome.err
+    store = Store(tmp_path / "store")
+    cells = json.loads((tmp_path / "sweep" / "cells.json").read_text())["cells"]
+    every = {path.stem for path in (Path(run.conf_dir()) / "scheme").glob("*.yaml")}
+    assert {cell["config"]["scheme"]["name"] for cell in cells} == every
+    holes = {}
+    for cell in cells:
+        if cell["key"] not in run.Command.cells:
+            record = store.read(cell["key"])
+            assert record is not None
+            assert record["status"] == "not_applicable"
+            holes[record["cell"]["scheme"]] = record["reason"]
+    lacks = "two_conv has no such site; allowed: input, feature, fc"
+    assert holes == {
+        "defensive_dropout": f"scheme.sites.fc1: {lacks}",
+        "sap": f"scheme.sites.conv: {lacks}",
+    }

@@ -14,7 +14,11 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import aggregate, cell, config, figures, run, transfer
+from bench import aggregate, cell, config, plan, run, transfer
+from bench.analysis import figures
+from bench.results import store as stores
+from bench.results.store import Store
+from bench.results.sweep import write_manifest
 
 ARGUMENTS = ("attack=fgsm", "samples=6", "training.epochs=4", "evaluation.draws=3")
 SCHEMES = ("none", "fc")
@@ -39,10 +43,10 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
     """What ``bench.run`` does with its jobs, from the manifest to the tables."""
     folder, cells = output_dir / "sweep", {}
     for job in configs:
-        ready = cell.prepare(dataclasses.replace(job, output_dir=str(output_dir)))
+        ready = plan.prepare(dataclasses.replace(job, output_dir=str(output_dir)))
         cells[ready.key] = ready
-    entries = [cell.entry(ready.config, key, ready.training.key) for key, ready in cells.items()]
-    aggregate.write_manifest(folder, ready.store, entries)
+    entries = [plan.entry(ready.config, key, ready.checkpoint) for key, ready in cells.items()]
+    write_manifest(folder, ready.store, entries)
     for ready in cells.values():
         cell.run(ready)
     run.Command.cells, run.Command.transfer, run.Command.reader = cells, True, config.STRANGER
@@ -53,7 +57,7 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, and are made of the tables that are looked at here."""
-    monkeypatch.setattr(figures, "heatmaps", lambda frame, folder: [])
+    monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
     monkeypatch.setattr(figures, "transfer", lambda groups, folder: [])
 
 
@@ -70,19 +74,23 @@ def swept(whole: Path, tmp_path: Path, configs: Sequence[config.Config], undrawn
 
 def forget() -> None:
     """What a new process wouldn't know."""
-    for cache in (cell._cached_networks, cell._cached_clean, cell._warned):
+    for cache in (cell._networks, cell._warned, stores._unwritable):
         cache.clear()
 
 
-def first(output_dir: Path, folder: str) -> Path:
-    """A file of the store: of the cell of scheme fc where there is one for each cell."""
+def named(output_dir: Path, folder: str) -> list[Path]:
+    """What is damaged: the manifest, every look, or a file of the store, of scheme fc's cell where each has one."""
+    if folder == "cells":
+        return [output_dir / "sweep" / "cells.json"]
+    store = Store(output_dir / "store")
+    if folder == "looks":
+        return sorted((store.folder / folder).glob("*.json"))
     entry = json.loads((output_dir / "sweep" / "cells.json").read_text())["cells"][1]
     if folder == "checkpoints":
-        return output_dir / "store" / folder / f"{entry['checkpoint']}.safetensors"
-    if folder == "transfer":
-        return sorted((output_dir / "store" / folder).glob("*.json"))[0]
-    suffix = "json" if folder == "records" else "safetensors"
-    return output_dir / "store" / folder / f"{entry['key']}.{suffix}"
+        return [store.path(folder, entry["checkpoint"])]
+    record = store.read(entry["key"])
+    assert record is not None
+    return [store.record_path(entry["key"]) if folder == "records" else store.samples_path(record)]
 
 
 def other(path: Path) -> Path:
@@ -92,26 +100,22 @@ def other(path: Path) -> Path:
 def rewritten(folder: str, change: Callable[[dict], object]) -> Damage:
     """A JSON document with something changed in it, its hash left as it was."""
 
-    def damage(output_dir: Path) -> None:
-        path = output_dir / "sweep" / "cells.json" if folder == "cells" else first(output_dir, folder)
+    def write(path: Path) -> None:
         content = json.loads(path.read_text())
         change(content)
         path.write_text(json.dumps(content))
 
-    return damage
+    return at(folder, write)
 
 
 def replaced(folder: str, make: Callable[[bytes], bytes]) -> Damage:
-    def damage(output_dir: Path) -> None:
-        path = output_dir / "sweep" / "cells.json" if folder == "cells" else first(output_dir, folder)
-        path.write_bytes(make(path.read_bytes()))
-
-    return damage
+    return at(folder, lambda path: path.write_bytes(make(path.read_bytes())))
 
 
 def at(folder: str, do: Callable[[Path], object]) -> Damage:
     def damage(output_dir: Path) -> None:
-        do(output_dir / "sweep" / "cells.json" if folder == "cells" else first(output_dir, folder))
+        for path in named(output_dir, folder):
+            do(path)
 
     return damage
 
@@ -182,7 +186,7 @@ FILES = {
 DAMAGES: dict[str, Damage] = {
     **{f"record: {n}": replaced("records", f) for n, f in FILES.items()},
     **{f"cells.json: {n}": replaced("cells", f) for n, f in FILES.items()},
-    **{f"transfer: {n}": replaced("transfer", f) for n, f in FILES.items()},
+    **{f"looks: {n}": replaced("looks", f) for n, f in FILES.items()},
     **{
         f"{kind}: {n}": replaced(kind, f)
         for kind in ("samples", "checkpoints")
@@ -199,7 +203,7 @@ DAMAGES: dict[str, Damage] = {
     },
     **{
         f"{kind}: {n}": at(kind, f)
-        for kind in ("records", "samples", "checkpoints", "transfer", "cells")
+        for kind in ("records", "samples", "checkpoints", "looks", "cells")
         for n, f in {
             "deleted": Path.unlink,
             "a folder": into_folder,
@@ -211,7 +215,7 @@ DAMAGES: dict[str, Damage] = {
     },
     **{
         f"{kind}: another's": at(kind, lambda path: shutil.copyfile(other(path), path))
-        for kind in ("records", "samples", "transfer")
+        for kind in ("records", "samples", "looks")
     },
     "samples: a stranger's": at("samples", another_dtype),
     "checkpoints: a stranger's": at("checkpoints", another_dtype),
@@ -219,7 +223,7 @@ DAMAGES: dict[str, Damage] = {
         f"record: no {key}": rewritten("records", gone(key))
         for key in (
             "metrics", "cell", "config", "images", "seconds.attack", "checkpoint", "samples.sha256",
-            "samples.bytes", "test_rates", "status", "key", "sha256", "format", "warnings",
+            "samples.bytes", "samples.key", "samples.content", "images.claimed", "defended", "looks", "test_rates", "status", "key", "sha256", "format", "warnings",
         )
     },
     "record: a word for a number": rewritten("records", said("fresh_success", "mean", "many")),
@@ -237,8 +241,8 @@ DAMAGES: dict[str, Damage] = {
     "cells.json: no cells": rewritten("cells", lambda m: m.update(cells=[])),
     "cells.json: a cell without key": rewritten("cells", lambda m: m["cells"][0].pop("key")),
     "cells.json: a cell twice": rewritten("cells", lambda m: m["cells"].append(m["cells"][0])),
-    "transfer: another number": rewritten("transfer", lambda r: r["value"].update(accuracy_pct=12.3)),
-    "transfer: all gone": lambda o: shutil.rmtree(o / "store" / "transfer"),
+    "looks: another number": rewritten("looks", lambda r: r["value"].update(right="0", draws=1)),
+    "looks: all gone": lambda o: shutil.rmtree(o / "store" / "looks"),
     "locks: gone": lambda o: shutil.rmtree(o / "store" / "locks"),
     "records: a file": lambda o: into_file(o / "store" / "records"),
     "results.csv: deleted": lambda o: (o / "sweep" / "results.csv").unlink(),
@@ -292,7 +296,7 @@ def test_a_damage_is_said_or_healed_and_changes_no_figure(
             assert str(swept) in words, words
     # what only reads has moved and removed nothing that was computed
     after = snapshot(swept)
-    lost = {p for p in before if p not in after and "/transfer/" not in p}
+    lost = {p for p in before if p not in after and "/looks/" not in p}
     assert not lost
 
     forget()
@@ -313,7 +317,7 @@ def test_a_damage_is_said_or_healed_and_changes_no_figure(
 def test_the_command_heals_it_too(name: str, swept: Path, bench_run: Run) -> None:
     truth = pd.read_csv(swept / "sweep" / "transfer.csv")
     DAMAGES[name](swept)
-    shutil.rmtree(swept / "store" / "transfer")
+    shutil.rmtree(swept / "store" / "looks")
     outcome = bench_run("-m", "scheme=none,fc", *ARGUMENTS, f"output_dir={swept}")
     assert outcome.status == 0, outcome.err
     assert same_or_hole(pd.read_csv(swept / "sweep" / "transfer.csv"), truth, CROSSED)

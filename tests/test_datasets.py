@@ -407,6 +407,10 @@ def test_grey_levels_become_numbers_a_batch_at_a_time_the_same_for_arrays_and_te
     assert data.x_train.dtype == data.x_test.dtype == np.uint8
     assert data.x_test.nbytes == GREY.x_test.nbytes
     assert np.array_equal(datasets.unit(data.x_train), floats.x_train)
+    # halves of two kinds could not stand in one batch
+    mixed = load_own((GREY.x_train, GOOD.y_train, GOOD.x_test, GOOD.y_test))
+    assert np.array_equal(mixed.x_train, floats.x_train)
+    assert mixed.x_train.dtype == mixed.x_test.dtype == np.float32
 
 
 def test_a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for() -> None:

@@ -1,5 +1,4 @@
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,11 @@ import pytest
 from omegaconf import OmegaConf
 from running import Run
 
-from bench.measure.intervals import Estimate, estimate
-from bench.papers import defensive_dropout, published
+from bench.config import STRANGER
+from bench.measure.intervals import estimate
+from bench.papers import defensive_dropout, defensive_dropout_claims, published, report
+from bench.papers.published import Findings
+from bench.papers.report import Swept
 from bench.run import conf_dir
 
 QUICK = (
@@ -42,12 +44,28 @@ def folder(bench_run: Run, output_dir: Path, swept: list[Path]) -> Path:
     return swept[0]
 
 
+@pytest.fixture(scope="module")
+def files() -> list[Path]:
+    """Filled by the first test: so does a report."""
+    return []
+
+
+@pytest.fixture
+def written(folder: Path, files: list[Path]) -> list[Path]:
+    if not files:
+        files.extend(report.write(defensive_dropout.PAPER, folder))
+    return files
+
+
 def rates(sweep: str, key: str) -> set[float]:
     params = OmegaConf.load(Path(conf_dir()) / "experiment" / "defensive_dropout" / f"{sweep}.yaml")
     return {float(rate) for rate in str(params.hydra.sweeper.params[key]).split(",")}
 
 
-@pytest.mark.parametrize(("name", "sweep"), [*defensive_dropout.TABLES.items(), ("table2", "cifar10_sap")])
+@pytest.mark.parametrize(
+    ("name", "sweep"),
+    [(name, table.sweep) for name, table in defensive_dropout.TABLES.items() if table.sweep],
+)
 def test_the_sweeps_have_every_printed_entry(name: str, sweep: str) -> None:
     for key in ("train_rate", "test_rate"):
         frame = published.table(
@@ -66,11 +84,11 @@ def test_every_attack_is_at_all_nine_targets(folder: Path) -> None:
     assert record["config"]["attack"]["epsilon"] == 0.25
 
 
-def test_the_report_sets_the_records_beside_the_paper(folder: Path) -> None:
-    written = {path.name for path in defensive_dropout.write(folder)}
-    assert {f"table{i}.csv" for i in range(2, 7)} | {"text.csv", "verdicts.csv", "README.md"} <= written
-    assert {"figure3.png", "figure5.png", "gradients.csv", "gradients.png", "defences.csv"} <= written
-    for name in written:
+def test_the_report_sets_the_records_beside_the_paper(folder: Path, written: list[Path]) -> None:
+    names = {path.name for path in written}
+    assert {f"table{i}.csv" for i in range(2, 7)} | {"text.csv", "verdicts.csv", "README.md"} <= names
+    assert {"figure3.png", "figure5.png", "gradients.csv", "gradients.png", "defences.csv"} <= names
+    for name in names:
         assert (folder / "report" / name).stat().st_size > 0
     results = pd.read_csv(folder / "mnist_fgsm" / "results.csv").set_index(["train_rate", "test_rate"])
     four = pd.read_csv(folder / "report" / "table4.csv").set_index(["train_rate", "test_rate"])
@@ -93,7 +111,7 @@ def test_the_report_sets_the_records_beside_the_paper(folder: Path) -> None:
 
 
 def test_accuracy_that_a_rate_costs_is_against_the_same_network(folder: Path) -> None:
-    frame = defensive_dropout.results(folder, "cifar10_cw")
+    frame = defensive_dropout.done(Swept.read(folder / "cifar10_cw"))
     found = defensive_dropout.measured(frame, "cifar10").query("quantity == 'accuracy_loss_pct'")
     of = frame.set_index(["train_rate", "test_rate"])["clean_accuracy_pct"]
     for row in found.to_dict("records"):
@@ -102,18 +120,8 @@ def test_accuracy_that_a_rate_costs_is_against_the_same_network(folder: Path) ->
         assert row["value_low"] <= row["value"] <= row["value_high"]
 
 
-def test_what_rises_on_the_way_does_not_fall() -> None:
-    def at(value: float) -> Estimate:
-        return Estimate(value, value - 1, value + 1)
-
-    falling = defensive_dropout._falling([("0", at(50)), ("0.1", at(30)), ("0.5", at(10))])
-    rising = defensive_dropout._falling([("0", at(50)), ("0.1", at(90)), ("0.5", at(10))])
-    nothing = defensive_dropout._falling([("0", at(50)), ("0.1", Estimate(*[math.nan] * 3))])
-    assert [falling[0], rising[0], nothing[0]] == ["holds", "does not hold", "not measured"]
-
-
+@pytest.mark.usefixtures("written")
 def test_the_report_names_the_data_of_its_records(folder: Path) -> None:
-    defensive_dropout.write(folder)
     text = (folder / "report" / "README.md").read_text()
     assert "MNIST" not in text
     assert "CIFAR-10" not in text
@@ -130,8 +138,8 @@ def test_the_report_names_the_data_of_its_records(folder: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("written")
 def test_what_was_not_measured_is_said_to_be(folder: Path) -> None:
-    defensive_dropout.write(folder)
     assert "nan" not in (folder / "report" / "README.md").read_text()
     verdicts = pd.read_csv(folder / "report" / "verdicts.csv", keep_default_na=False).set_index("sentence")
     loss = verdicts.loc["r' 0.7 at train rate 0.7 costs under 1 points of accuracy (JSMA)"]
@@ -139,35 +147,59 @@ def test_what_was_not_measured_is_said_to_be(folder: Path) -> None:
     assert not verdicts["evidence"].str.contains("nan").any()
 
 
-def findings_of(frames: dict[str, pd.DataFrame]) -> defensive_dropout.Findings:
-    findings = defensive_dropout.Findings.__new__(defensive_dropout.Findings)
-    empty = pd.DataFrame(columns=["scheme", "attack", "images"])
-    findings.frames = {sweep: frames.get(sweep, empty) for sweep in defensive_dropout.SWEEPS}
-    return findings
+def vulnerable(frame: pd.DataFrame) -> tuple[str, str]:
+    return defensive_dropout_claims._vulnerable("distillation")(Findings({}, {"defences": frame}))
 
 
-def vulnerable(successes: int, images: int) -> tuple[str, str]:
+def distilled(successes: int, images: int) -> tuple[str, str]:
     found = estimate(np.repeat([100.0, 0.0], [successes, images - successes]) / 100)
-    row = {"scheme": "distillation", "attack": "cw_l2", "images": images}
+    row = {"defence": "distillation", "attack": "cw_l2", "images": images}
     row |= {f"fresh_success_pct{end}": 100 * v for end, v in zip(("", "_low", "_high"), found, strict=True)}
-    frame = pd.DataFrame([row])
-    verdict = findings_of({"defences": frame})._cited()[1]
-    return verdict.verdict, verdict.evidence
+    return vulnerable(pd.DataFrame([row]))
 
 
 def test_totally_vulnerable_takes_35_images_and_the_right_bound() -> None:
     # Wilson's lower bound of n successes of n is n / (n + 1.96^2): over 0.9 from 35 on
-    assert vulnerable(34, 34)[0] == "undecided"
-    assert "34 images can't tell, it takes 35" in vulnerable(34, 34)[1]
-    assert vulnerable(35, 35)[0] == "holds"
+    assert distilled(34, 34)[0] == "undecided"
+    assert "34 images can't tell, it takes 35" in distilled(34, 34)[1]
+    assert distilled(35, 35)[0] == "holds"
     # under 100 %, but not under 90 %
-    assert vulnerable(92, 100) == ("undecided", "92.0 [85.0, 95.9]")
-    assert vulnerable(50, 100)[0] == "does not hold"
-    assert findings_of({})._cited()[1].verdict == "not measured"
+    assert distilled(92, 100) == ("undecided", "92.0 [85.0, 95.9]")
+    assert distilled(50, 100)[0] == "does not hold"
+    assert vulnerable(pd.DataFrame(columns=["defence", "attack"])) == ("not measured", "")
 
 
+@pytest.mark.usefixtures("written")
 def test_figures_whose_rates_are_inferred_carry_a_note(folder: Path) -> None:
-    defensive_dropout.write(folder)
     text = pd.read_csv(folder / "report" / "text.csv", keep_default_na=False)
     assert list(text.loc[text["note"] != "", "printed"].astype(float)) == [40.67, 91.89]
     assert "doesn't print the rates" in (folder / "report" / "README.md").read_text()
+
+
+def test_a_defence_is_a_way_of_training_a_scheme_or_both() -> None:
+    # a table of records that know no ways of training as an axis
+    assert defensive_dropout.defence({"scheme": "none"}) == "none"
+    assert defensive_dropout.defence({"scheme": "distillation"}) == "distillation"
+    for training, scheme, name in (
+        ("standard", "none", "none"),
+        (float("nan"), "sap", "sap"),
+        ("adversarial", "none", "adversarial_training"),
+        ("distillation", "none", "distillation"),
+        ("adversarial", "sap", "adversarial_training, sap"),
+    ):
+        assert defensive_dropout.defence({"training": training, "scheme": scheme}) == name
+
+
+def test_defences_of_both_sweeps_are_one_table() -> None:
+    def swept(name: str, training: str, schemes: list[str]) -> Swept:
+        frame = pd.DataFrame({"scheme": schemes}).assign(training=training, attack="jsma", status="ok")
+        frame = frame.assign(claimed_success_pct=0.0, clean_accuracy_pct=90.0, fresh_success_pct=1.0)
+        return Swept(name, Path(name), frame.reindex(columns=dict.fromkeys([*report.COLUMNS, *frame])), None)
+
+    sweeps = {name: Swept.read(Path("nowhere") / name) for name in defensive_dropout.SWEEPS}
+    sweeps["trainings"] = swept("trainings", "adversarial", ["none"])
+    sweeps["defences"] = swept("defences", "standard", ["sap", "none"])
+    findings = defensive_dropout.measure(sweeps, STRANGER)
+    assert list(findings.frames["defences"]["defence"]) == ["none", "adversarial_training", "sap"]
+    table = defensive_dropout._defences(findings.frames["defences"]).splitlines()[-3:]
+    assert [row.split(" | ")[0] for row in table] == ["| none", "| adversarial_training", "| sap"]

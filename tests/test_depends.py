@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
 from running import Outcome, Run
 
-from bench import aggregate, axes, cell, config, game, gradients, records, run, transfer
+from bench import aggregate, axes, cell, config, fingerprint, game, gradients, plan, run, targets, transfer
 from bench.config import ConfigError, Reader
-from bench.records import Store
+from bench.results import files
+from bench.results import store as stores
+from bench.results.store import Kept, Store
+from bench.results.sweep import Sweep, swept, table, write_manifest
 
 QUICK = ("samples=6", "training.epochs=2", "attack=fgsm_fixed")
 DRAWS = ("evaluation.draws=3",)
@@ -39,9 +41,7 @@ def test_a_table_does_not_depend_on_what_ran_before(bench_run: Run, tmp_path: Pa
     swept = ("-m", "scheme=none,fc", "evaluation.draws=3,4", *QUICK)
     assert bench_run(*swept, "name=y", here).status == 0
     frame = pd.read_csv(tmp_path / "y" / "results.csv")
-    assert [c for c in frame.columns[: frame.columns.get_loc("status")] if c not in axes.IDENTITY] == [
-        "evaluation.draws"
-    ]
+    assert [c for c in table(tmp_path / "y").names if c not in axes.NAMES] == ["evaluation.draws"]
     assert len(pd.read_csv(tmp_path / "y" / "transfer.csv")) == 8
     # in a store of its own it is the same, but for times
     assert bench_run(*swept, "name=z", f"output_dir={tmp_path / 'fresh'}").status == 0
@@ -62,29 +62,34 @@ def test_settings_that_differ_between_sweeps_are_columns_on_their_side(
     arguments = (*DRAWS, "transfer=false", "samples=6", "attack=fgsm_fixed,deepfool")
     assert bench_run("-m", "scheme=none", "training.epochs=5", "name=long", *arguments).status == 0
     assert bench_run("-m", "scheme=fc", "training.epochs=4", "name=short", *arguments).status == 0
-    frame = aggregate.table(output_dir / "long", output_dir / "short")
-    assert list(frame["training.epochs"]) == [5, 5, 4, 4]
-    (found,) = game.games(frame)
+    both = table(output_dir / "long", output_dir / "short")
+    assert list(both.frame["training.epochs"]) == [5, 5, 4, 4]
+    (found,) = game.games(both)
     # how long a network is trained is the defender's
     assert list(found.payoffs.columns) == ["none training.epochs=5", "fc training.epochs=4"]
     assert list(found.payoffs.index) == ["fgsm_fixed", "deepfool"]
     assert bench_run("-m", "scheme=none", "training.epochs=4", "samples=7", "name=more",
                      *arguments[:2], "attack=deepfool").status == 0  # fmt: skip
-    frame = aggregate.table(output_dir / "short", output_dir / "more")
+    both = table(output_dir / "short", output_dir / "more")
     # how many images are attacked is neither's: another game
-    assert [g.name["samples"] for g in game.games(frame)] == [6, 7]
+    assert [g.name["samples"] for g in game.games(both)] == [6, 7]
 
 
 def test_a_datasets_own_epochs_are_named_by_the_dataset() -> None:
     def settings(dataset: str, own: int, epochs: int) -> dict:
         named = {g: {"name": g} for g in ("model", "scheme", "attack", "criterion")}
-        rest = {"train_rate": None, "test_rate": None, "seed": 0, "training": {"epochs": epochs}}
+        rest = {
+            "train_rate": None,
+            "test_rate": None,
+            "seed": 0,
+            "training": {"name": "standard", "epochs": epochs},
+        }
         return {"dataset": {"name": dataset, "epochs": own}, **named, **rest}
 
     one, other = settings("digits", 40, 40), settings("mnist", 4, 4)
-    assert aggregate._swept([one, other]) == []
-    assert aggregate._swept([one, settings("mnist", 4, 40)]) == ["training.epochs"]
-    assert aggregate._swept([one, settings("digits", 3, 3)]) == ["dataset.epochs"]
+    assert swept([one, other]) == []
+    assert swept([one, settings("mnist", 4, 40)]) == ["training.epochs"]
+    assert swept([one, settings("digits", 3, 3)]) == ["dataset.epochs"]
     assert axes.side("training.epochs") == axes.side("dataset.epochs") == "defender"
     assert axes.side("attack.options.steps") == "attacker"
     assert axes.side("samples") is axes.side("evaluation.draws") is None
@@ -124,7 +129,7 @@ def test_files_that_options_name_count_by_their_content(
     cases = {
         "model": ("model._target_=weighted.Scaled", f"+model.options.scale.file={weighted}"),
         "scheme": ("scheme=fc", "scheme.operation._target_=weighted.Noise", f"+scheme.operation.options.files=[{weighted}]"),
-        "training": ("scheme.training._target_=weighted.Way", f"+scheme.training.options.folder={weighted.parent}"),
+        "training": ("training._target_=weighted.Way", f"+training.folder={weighted.parent}"),
     }  # fmt: skip
     for name, case in cases.items():
         weighted.write_text("1.0")
@@ -155,20 +160,20 @@ def test_files_that_defaults_name_count_too(tmp_path: Path) -> None:
     found = []
     for text in ("1.0", "2.0"):
         weights.write_text(text)
-        found.append(config.files(made, {}))
+        found.append(targets.files(made, {}))
     assert found[0].keys() == {"one", "path", "deep"}
     for name in found[0]:
         assert found[0][name] != found[1][name], name
     # an option in the place of a default
-    assert config.files(made, {"one": "x", "path": "y", "deep": 1}) == {"one": "x", "path": "y", "deep": 1}
+    assert targets.files(made, {"one": "x", "path": "y", "deep": 1}) == {"one": "x", "path": "y", "deep": 1}
     # what a folder's link leads to is in it
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "w.txt").write_text("1.0")
-    before = config.files(made, {"one": str(tmp_path / "folder")})
+    before = targets.files(made, {"one": str(tmp_path / "folder")})
     (tmp_path / "elsewhere" / "w.txt").write_text("2.0")
-    assert config.files(made, {"one": str(tmp_path / "folder")}) != before
+    assert targets.files(made, {"one": str(tmp_path / "folder")}) != before
 
 
 def test_gradients_and_recognition_of_changed_files_are_left_empty_with_a_reason(
@@ -197,8 +202,8 @@ def test_a_record_of_other_versions_is_not_looked_at_with_these(
     bench_run: Run, output_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert bench_run("-m", "scheme=none,fc", "name=versions", *QUICK, *DRAWS).status == 0
-    versions = cell.fingerprint.versions()
-    monkeypatch.setattr(cell.fingerprint, "versions", lambda: {**versions, "torch": "9.9"})
+    versions = fingerprint.versions()
+    monkeypatch.setattr(fingerprint, "versions", lambda: {**versions, "torch": "9.9"})
     pairs = transfer.table(output_dir / "versions")
     assert pairs["accuracy_pct"].isna().all()
     assert (
@@ -209,8 +214,9 @@ def test_a_record_of_other_versions_is_not_looked_at_with_these(
 def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
     bench_run: Run, output_dir: Path, tmp_path: Path
 ) -> None:
-    assert bench_run("-m", "scheme=none,fc", "name=foreign", "criterion=targeted", *QUICK, *DRAWS).status == 0
-    sweep = aggregate.Sweep.read(output_dir / "foreign")
+    asked = ("-m", "scheme=none,fc", "name=foreign", "criterion=targeted", *QUICK, *DRAWS)
+    assert bench_run(*asked).status == 0
+    sweep = Sweep(output_dir / "foreign")
     called = tmp_path / "called"
     cells = []
     for number, entry in enumerate(sweep.cells):
@@ -222,9 +228,12 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
         }
         record["config"]["trusted_modules"] = ["bench", "foolbox", "subprocess"]
         forged = Store(tmp_path / "store")
-        forged.write(f"{number}" * 16, record, sweep.store.samples(entry["key"]))
+        forged.write(f"{number}" * 16, record)
+        forged.keep(
+            "samples", record["samples"]["key"], sweep.store.kept("samples", record["samples"]["key"])
+        )
         cells.append({**entry, "key": f"{number}" * 16})
-    aggregate.write_manifest(tmp_path / "sweep", forged, cells)
+    write_manifest(tmp_path / "sweep", forged, cells)
     pairs = transfer.table(tmp_path / "sweep")
     assert pairs["accuracy_pct"].isna().all()
     drawn = gradients.table([tmp_path / "sweep"], 5, 2)
@@ -234,7 +243,7 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
     for entry in cells:
         record = forged.read(entry["key"])
         del record["config"]["trusted_modules"]
-        forged.write(entry["key"], record, forged.samples(entry["key"]))
+        forged.write(entry["key"], record)
     pairs = transfer.table(tmp_path / "sweep")
     assert pairs["reason"].str.contains("subprocess.Popen is outside trusted_modules").all()
     assert not called.exists()
@@ -259,8 +268,8 @@ def test_a_package_of_ones_own_is_named_on_the_command_line(
 
 
 @pytest.mark.parametrize(("key", "target", "words"), [
-    ("attack", "bench.records.save_file", "is not defined in bench.attacks"),
-    ("attack", "bench.records.write_text", "is not defined in bench.attacks"),
+    ("attack", "bench.results.files.read_document", "is not defined in bench.attacks"),
+    ("attack", "bench.results.files.write_text", "is not defined in bench.attacks"),
     ("attack", "foolbox.zoo.get_model", "is not one of Foolbox's attacks"),
     ("dataset", "foolbox.zoo.get_model", "is not one of Foolbox's attacks"),
     ("attack", "weighted.torch.load", "outside trusted_modules"),
@@ -268,7 +277,7 @@ def test_a_package_of_ones_own_is_named_on_the_command_line(
     ("scheme.operation", "weighted.TwoConv", "is defined in bench.models, outside the package that names it"),
     ("model", "bench.schemes.Dropout", "is not defined in bench.models"),
     ("scheme.operation", "bench.attacks.DeepFoolAttack", "is not defined in bench.schemes"),
-    ("scheme.training", "bench.cell.run", "is not defined in bench.training"),
+    ("training", "bench.cell.run", "is not defined in bench.training"),
     ("dataset", "bench.run.main", "is not defined in bench.datasets"),
 ])  # fmt: skip
 def test_a_target_is_what_its_package_has_defined(weighted: Path, key: str, target: str, words: str) -> None:
@@ -277,7 +286,7 @@ def test_a_target_is_what_its_package_has_defined(weighted: Path, key: str, targ
         ["bench", "foolbox"] if target.startswith("weighted.torch") else ["bench", "foolbox", "weighted"]
     )
     with pytest.raises(ConfigError) as refused:
-        config.find(key, target, trusted)
+        targets.find(key, target, trusted)
     assert str(refused.value).startswith(f"{key}._target_: ")
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -289,10 +298,10 @@ def test_what_may_be_named_is_found(weighted: Path) -> None:
         ("attack", "foolbox.attacks.DDNAttack"), ("attack", "bench.attacks.DeepFoolAttack"),
         ("scheme.operation", "weighted.Noise"), ("model", "weighted.Scaled"),
         ("scheme.operation", "bench.schemes.ResizeAndPad"),
-        ("scheme.training", "bench.defences.distillation.Distillation"),
+        ("training", "bench.training.distillation.Distillation"),
         ("dataset", "bench.datasets.digits"), ("model", "bench.models.TwoConv"),
     ):  # fmt: skip
-        assert config.find(key, target, trusted).__name__ == target.rpartition(".")[2]
+        assert targets.find(key, target, trusted).__name__ == target.rpartition(".")[2]
 
 
 def test_a_module_of_ones_own_that_breaks_is_one_line(
@@ -302,20 +311,20 @@ def test_a_module_of_ones_own_that_breaks_is_one_line(
     for name, text in (("slip", "def f(:\n"), ("needy", "import not_there\n"), ("rude", "1 / 0\n")):
         (tmp_path / f"{name}.py").write_text(text)
         with pytest.raises(ConfigError, match=f"can't import {name}.Thing") as refused:
-            config.find("model", f"{name}.Thing", [name])
+            targets.find("model", f"{name}.Thing", [name])
         assert "\n" not in str(refused.value)
     (tmp_path / "picky.py").write_text(
         "class Attack:\n    def __init__(self): raise ImportError('needs numba')\n"
     )
     importlib.invalidate_caches()
     with pytest.raises(ConfigError, match="picky.Attack can't be made .ImportError: needs numba"):
-        config.make("attack", "picky.Attack", {}, ["picky"])
+        targets.make("attack", "picky.Attack", {}, ["picky"])
 
 
 def test_the_device_is_in_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = cell.prepare(run.compose(["samples=6"]))
-    asked = cell.prepare(run.compose(["samples=6", "device=cuda"]))
-    assert (plain.key, plain.training.key) == (asked.key, asked.training.key)
+    plain = plan.prepare(run.compose(["samples=6"]))
+    asked = plan.prepare(run.compose(["samples=6", "device=cuda"]))
+    assert (plain.key, plain.checkpoint) == (asked.key, asked.checkpoint)
     # what only plans for another machine needn't have its GPU
     slurm = OmegaConf.create({"hydra": {"launcher": {"_target_": "hydra_plugins.x.SlurmLauncher"}}})
     local = OmegaConf.create(
@@ -331,7 +340,7 @@ def test_a_gpu_that_is_not_there_is_refused_by_the_machine_that_runs(bench_run: 
         outcome = bench_run(*arguments, f"output_dir={tmp_path}")
         assert outcome.status == 2
         assert outcome.err.strip() == "error: device: there is no GPU here; allowed: auto, cpu"
-    record = cell.run(cell.prepare(run.compose(["device=cuda", "samples=6", f"output_dir={tmp_path}"])))
+    record = cell.run(plan.prepare(run.compose(["device=cuda", "samples=6", f"output_dir={tmp_path}"])))
     assert (record["status"], record["reason"]) == (
         "failed",
         "device: there is no GPU here; allowed: auto, cpu",
@@ -340,14 +349,13 @@ def test_a_gpu_that_is_not_there_is_refused_by_the_machine_that_runs(bench_run: 
 
 def test_a_table_that_mixes_devices_says_so(bench_run: Run, output_dir: Path, tmp_path: Path) -> None:
     assert bench_run("-m", "scheme=none,fc", "name=devices", *QUICK, *DRAWS).status == 0
-    frame = aggregate.table(output_dir / "devices")
-    assert "device" not in frame
-    sweep = aggregate.Sweep.read(output_dir / "devices")
+    sweep = Sweep(output_dir / "devices")
+    assert "device" not in sweep.table().frame
     store = Store(tmp_path / "store")
     for entry, kind in zip(sweep.cells, ("cpu", "cuda"), strict=True):
-        store.write(entry["key"], {**sweep.store.read(entry["key"]), "device_kind": kind}, None)
-    aggregate.write_manifest(tmp_path / "sweep", store, sweep.cells)
-    assert list(aggregate.table(tmp_path / "sweep")["device"]) == ["cpu", "cuda"]
+        store.write(entry["key"], {**sweep.store.read(entry["key"]), "device_kind": kind})
+    write_manifest(tmp_path / "sweep", store, sweep.cells)
+    assert list(table(tmp_path / "sweep").frame["device"]) == ["cpu", "cuda"]
 
 
 def test_files_follow_the_umask_and_nothing_is_left_of_a_failed_write(
@@ -357,21 +365,23 @@ def test_files_follow_the_umask_and_nothing_is_left_of_a_failed_write(
         before = os.umask(umask)
         try:
             store = Store(tmp_path / oct(umask))
-            store.write("k", {"status": "ok"}, {"x": np.zeros(3)})
+            store.write("k", {"status": "ok"})
+            store.keep("samples", "k", Kept({"x": torch.zeros(3)}))
         finally:
             os.umask(before)
-        for path in (store.record_path("k"), store.samples_path("k")):
+        samples = store.path("samples", "k")
+        for path in (store.record_path("k"), samples):
             assert stat.S_IMODE(path.stat().st_mode) == mode
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match="No space left"):
-        store.write("other", {"status": "ok"}, {"x": np.zeros(3)})
-    assert [p.name for p in store.samples_path("k").parent.iterdir()] == ["k.safetensors"]
+        files.write_tensors(store.path("samples", "other"), "samples", "other", {"x": torch.zeros(3)})
+    assert [p.name for p in samples.parent.iterdir()] == ["k.safetensors"]
     old, new = (store.folder / "records" / f".{n}.tmp" for n in ("old", "new"))
-    for path, age in ((old, 2 * records.FORGOTTEN_SECONDS), (new, 60)):
+    for path, age in ((old, 2 * stores.FORGOTTEN_SECONDS), (new, 60)):
         path.touch()
         os.utime(path, (time.time() - age, time.time() - age))
     store.tidy()
@@ -383,14 +393,14 @@ def test_a_full_disk_is_one_line_and_the_table_is_printed(
     bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     arguments = ("-m", "scheme=none,fc", "name=full", *QUICK, *DRAWS, f"output_dir={tmp_path}")
-    write = records.write_whole
+    write = files.write_whole
 
     def full(path: Path, content: Callable[[Path], object]) -> None:
         if path.name != "cells.json":
             raise OSError(28, "No space left on device", str(path))
         write(path, content)
 
-    monkeypatch.setattr(records, "write_whole", full)
+    monkeypatch.setattr(files, "write_whole", full)
     outcome = bench_run(*arguments)
     assert outcome.status == 1
     assert "can't be kept (OSError: [Errno 28] No space left on device" in outcome.out
@@ -408,8 +418,8 @@ def test_what_is_done_can_be_read_where_nothing_can_be_written(
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(records, "write_whole", refuse)
-    monkeypatch.setattr(records.FileLock, "acquire", refuse)
+    monkeypatch.setattr(files, "write_whole", refuse)
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
     outcome = bench_run(*arguments)
     assert outcome.status == 1
     assert "Traceback" not in outcome.err
@@ -429,10 +439,10 @@ def test_a_sweep_behind_a_link_finds_its_store(bench_run: Run, output_dir: Path,
     shutil.copytree(output_dir / "store", out / "store")
     shutil.copytree(output_dir / "linked", tmp_path / "elsewhere" / "linked")
     (out / "linked").symlink_to(tmp_path / "elsewhere" / "linked")
-    assert (aggregate.table(out / "linked")["status"] == "ok").all()
+    assert (table(out / "linked").frame["status"] == "ok").all()
     # the other way round: from a link to the sweep where it is
     (tmp_path / "mine").symlink_to(output_dir / "linked")
-    assert (aggregate.table(tmp_path / "mine")["status"] == "ok").all()
+    assert (table(tmp_path / "mine").frame["status"] == "ok").all()
 
 
 def test_a_sweep_without_its_store_keeps_its_table(
@@ -503,7 +513,7 @@ def test_records_of_an_earlier_version_are_said_once_and_stay(
     (tmp_path / "sweep" / "cells.json").write_text(manifest)
     before = old.read_bytes()
     with pytest.raises(ConfigError, match="cells.json: of another version .format 1, this one reads 2"):
-        aggregate.table(tmp_path / "sweep")
+        Sweep(tmp_path / "sweep")
     arguments = ("-m", "scheme=none", *QUICK, *DRAWS, f"output_dir={tmp_path}")
     assert bench_run(*arguments).status == 0
     assert caplog.text.count("1 records of another version stay as they are") == 1

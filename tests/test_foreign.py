@@ -1,6 +1,8 @@
 """Attacks, operations and networks of somebody else's: what they do wrong is said, and is in no figure."""
 
 import logging
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,9 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from running import Outcome, Run
+from torch import nn
 
-from bench import cell, datasets
-from bench.records import Store
+from bench import cell, datasets, probe
+from bench.config import ConfigError
+from bench.defended import Defended, NotFinite
+from bench.measure import passes
+from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=4", "evaluation.draws=3")
 
@@ -117,6 +123,11 @@ class TrainsAndRaises(Trains):
         super().attack(model, inputs, criterion, epsilons)
         model(inputs)
         raise RuntimeError("midway")
+
+class Large(Base):
+    def attack(self, model, inputs, criterion, epsilons):
+        model(inputs)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 class Colour(Base):
     def attack(self, model, inputs, criterion, epsilons):
@@ -239,16 +250,13 @@ class Detach:
 MODELS = """
 import torch
 from torch import nn
-from bench.models import Site
 
 class Small(nn.Module):
-    sites = ("input", "fc", "unused")
     def __init__(self, shape, classes):
         super().__init__()
         c, h, w = shape
-        self.layers = nn.Sequential(Site("input"), nn.Flatten(), nn.Linear(c * h * w, 64), nn.ReLU(),
-                                    Site("fc"), nn.Linear(64, classes))
-        self.unused = Site("unused")
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, 64), nn.ReLU(), nn.Linear(64, classes))
+        self.unused = nn.Identity()
     def forward(self, x):
         self.unused(x)
         return self.layers(x)
@@ -296,7 +304,6 @@ class Counts(Small):
         return self.layers(x)
 
 class Unmade(nn.Module):
-    sites = ()
     def __init__(self, shape, classes): raise RuntimeError("no such width")
 
 class Depth(Small):
@@ -308,20 +315,22 @@ class Depth(Small):
 class Array(Small):
     def __init__(self, shape, classes):
         super().__init__(shape, classes)
-        self.layers[2].weight.data = torch.from_numpy(self.layers[2].weight.detach().numpy() * 0.5)
+        self.layers[1].weight.data = torch.from_numpy(self.layers[1].weight.detach().numpy() * 0.5)
 
 class Tied(nn.Module):
-    sites = ("fc",)
     def __init__(self, shape, classes):
         super().__init__()
         c, h, w = shape
-        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, 64), nn.ReLU(), Site("fc"))
+        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, 64), nn.ReLU())
         self.head = nn.Linear(64, classes)
         self.whole = nn.Sequential(self.trunk, self.head)
     def forward(self, x): return self.whole(x)
 
 function = lambda shape, classes: 3
 """
+
+SITES = {"Small": "{fc: layers.2, unused: unused}", "Tied": "{fc: trunk.2}", "Unmade": "{}", "function": "{}"}
+"""Of each network, where they aren't those of most."""
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +342,11 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (package / "__init__.py").write_text("")
     for name, text in (("attacks", ATTACKS), ("ops", OPERATIONS), ("models", MODELS)):
         (package / f"{name}.py").write_text(text)
+    (folder / "conf" / "model").mkdir(parents=True)
+    for name in re.findall(r"^class (\w+)\(|^(function)", MODELS, re.MULTILINE):
+        (folder / "conf" / "model" / f"{max(name)}.yaml").write_text(
+            f"_target_: theirs.models.{max(name)}\nsites: {SITES.get(max(name), '{fc: layers.2}')}\n"
+        )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield folder
@@ -340,11 +354,13 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def foreign(bench_run: Run, mine: Path) -> Callable[..., Outcome]:
+    own = (f"hydra.searchpath=[file://{mine / 'conf'}]", "trusted_modules=[bench,foolbox,theirs]")
+
     def run(*arguments: str) -> Outcome:
         cell._warned.clear()
         given = {argument.partition("=")[0] for argument in arguments}
         quick = [setting for setting in QUICK if setting.partition("=")[0] not in given]
-        return bench_run(*arguments, *quick, "trusted_modules=[bench,foolbox,theirs]")
+        return bench_run(*arguments, *quick, *own)
 
     return run
 
@@ -368,11 +384,19 @@ def operation(name: str, site: str = "fc", rate: float = 0.3) -> tuple[str, ...]
 
 
 def model(name: str) -> tuple[str, ...]:
-    return (f"model.name={name}", f"model._target_=theirs.models.{name}", "~model.train_rates.fc")
+    return (f"model={name}",)
 
 
 def record_of(outcome: Outcome, output_dir: Path) -> dict:
     return Store(output_dir / "store").read(Path(outcome.out.strip().splitlines()[-1]).stem)
+
+
+def forget(record: dict, output_dir: Path) -> None:
+    """Removes all that is kept of a cell, but its network's checkpoint."""
+    store = Store(output_dir / "store")
+    store.record_path(record["key"]).unlink()
+    store.samples_path(record).unlink()
+    shutil.rmtree(store.folder / "looks")
 
 
 def refused(outcome: Outcome) -> str:
@@ -398,7 +422,7 @@ def test_an_attack_that_changes_its_input_in_place_is_measured_from_the_image_as
     assert one["metrics"]["distance"]["linf"]["mean"] > 0.2
     assert one["images"]["sha256"] == two["images"]["sha256"]
     originals = datasets.load(datasets.digits, Path(), {}, None).x_test[one["images"]["indices"]]
-    moved = np.abs(Store(output_dir / "store").samples(one["key"])["perturbed"] - originals)
+    moved = np.abs(Store(output_dir / "store").samples(one)["perturbed"] - originals)
     assert moved.max() > 0.2
 
 
@@ -407,7 +431,7 @@ def test_a_step_beyond_epsilon_finds_nothing(foreign: Callable[..., Outcome], ou
     assert "gave nothing that can be used for any of 8 images (too far 8)" in failed(outcome)
     record = record_of(foreign(*attack("OneOver", "0.1"), "scheme=none"), output_dir)
     assert record["metrics"]["too_far"] == 1
-    samples = Store(output_dir / "store").samples(record["key"])
+    samples = Store(output_dir / "store").samples(record)
     assert samples["claimed"].tolist() == [False] + [True] * 7
     assert any("1 of 8 images came back further away than epsilon" in w for w in record["warnings"])
 
@@ -446,7 +470,10 @@ def test_images_that_an_attack_spoils_are_counted_in_the_table(
     assert row["given_up"] == 2
     assert "2 of 8 images came back as no image" in row["warnings"]
     assert "2 of 8 images came back as no image" in outcome.out
-    samples = Store(output_dir / "store").samples(row["key"])
+    store = Store(output_dir / "store")
+    record = store.read(row["key"])
+    assert record is not None
+    samples = store.samples(record)
     assert samples["claimed"].tolist() == [False, False] + [True] * 6
     assert np.isfinite(samples["perturbed"]).all()
 
@@ -458,6 +485,7 @@ def test_images_that_an_attack_spoils_are_counted_in_the_table(
     ("Shares", "returned success of shape (8,) and type torch.float32, expected (8,) and booleans"),
     ("Fewer", "returned images of shape (7, 1, 8, 8)"),
     ("Trains", "attack Trains changed the network's weights or buffers"),
+    ("Large", "error: out of memory with batch_size 500: set a lower one (CUDA out of memory. Tried to allocate 2"),
 ])  # fmt: skip
 def test_what_cannot_be_used_fails_the_cell_in_one_line(
     foreign: Callable[..., Outcome], name: str, words: str
@@ -471,7 +499,7 @@ def test_an_attack_that_changed_the_network_leaves_it_to_no_other_cell(
     before = record_of(foreign("attack=fgsm_fixed", "scheme=none", "seed=5"), output_dir)
     for name, words in (("Trains", "changed"), ("TrainsAndRaises", "midway")):
         assert words in failed(foreign(*attack(name), "scheme=none"))
-    (output_dir / "store" / "records" / f"{before['key']}.json").unlink()
+    forget(before, output_dir)
     after = record_of(foreign("attack=fgsm_fixed", "scheme=none", "seed=5"), output_dir)
     assert after["metrics"] == before["metrics"]
 
@@ -481,7 +509,7 @@ def test_what_is_only_of_another_type_or_off_by_rounding_is_taken(
     foreign: Callable[..., Outcome], output_dir: Path, name: str
 ) -> None:
     record = record_of(foreign(*attack(name), "scheme=none"), output_dir)
-    samples = Store(output_dir / "store").samples(record["key"])["perturbed"]
+    samples = Store(output_dir / "store").samples(record)["perturbed"]
     assert samples.dtype == np.float32
     originals = datasets.load(datasets.digits, Path(), {}, None).x_test[record["images"]["indices"]]
     assert np.allclose(samples, 1 - originals, atol=1e-6)
@@ -504,7 +532,7 @@ def test_images_without_a_start_count_as_not_found(foreign: Callable[..., Outcom
     )
     record = record_of(foreign(*hsj, *small, "scheme=all", "seed=2"), output_dir)
     metrics = record["metrics"]
-    samples = Store(output_dir / "store").samples(record["key"])
+    samples = Store(output_dir / "store").samples(record)
     assert 0 < metrics["without_start"] < 8
     originals = datasets.load(datasets.digits, Path(), {}, None).x_test[record["images"]["indices"]]
     as_it_was = (samples["perturbed"] == originals).all((1, 2, 3))
@@ -515,7 +543,7 @@ def test_images_without_a_start_count_as_not_found(foreign: Callable[..., Outcom
     dark = images.mean((1, 2, 3)) < 0.3
     assert 0 < dark.sum() < 8
     assert record["metrics"]["without_start"] == dark.sum()
-    assert (Store(output_dir / "store").samples(record["key"])["claimed"] == ~dark).all()
+    assert (Store(output_dir / "store").samples(record)["claimed"] == ~dark).all()
 
 
 def test_images_without_a_gradient_are_counted_and_said(
@@ -571,6 +599,34 @@ def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outc
     assert "the operation at site unused draws nothing that an output depends on" in said
 
 
+def test_a_site_that_no_pass_reaches_or_that_gives_no_tensor_is_refused() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return self.one(x), None
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.pair, self.spare = nn.Flatten(), Pair(), nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.flat(self.pair(x)[0])
+
+    net, images = Net(), torch.zeros(3, 1, 2, 2)
+    probe.sites(Defended(net, {"image": "", "fc": "flat", "one": "pair.one"}), "Net", images)
+    for path, words in (
+        ("spare", "submodule 'spare' of Net is never reached in a pass; some that are: flat, pair.one"),
+        ("pair", "submodule 'pair' of Net gives tuple, expected a tensor; inside it: pair.one"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            probe.sites(Defended(net, {"fc": ["flat", path]}), "Net", images)
+        assert str(refused.value) == f"model.sites.fc: {words}"
+
+
 @pytest.mark.parametrize(("name", "words"), [
     ("Log", "model: Log gives logits that are not finite numbers, for 3 of 3 images"),
     ("BatchStat", "model: BatchStat: an image's logits depend on the other images of its batch"),
@@ -598,9 +654,8 @@ def test_a_usual_network_trains_and_is_kept(
     record = record_of(foreign(*arguments), output_dir)
     assert record["status"] == "ok"
     # from its checkpoint it is the same
-    cell._cached_networks.clear()
-    cell._cached_clean.clear()
-    (output_dir / "store" / "records" / f"{record['key']}.json").unlink()
+    cell._networks.clear()
+    forget(record, output_dir)
     again = record_of(foreign(*arguments), output_dir)
     assert again["checkpoint"] == record["checkpoint"]
     assert again["metrics"] == record["metrics"]
@@ -680,13 +735,11 @@ def test_fewer_right_images_than_were_asked_for_are_said(
 
 
 def test_logits_that_stop_being_numbers_fail_an_evaluation() -> None:
-    from bench import evaluation
-
     class Sometimes(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.where(x.flatten(1)[:, :2] > 0.5, torch.nan, x.flatten(1)[:, :2])
 
     images = torch.zeros(4, 1, 2, 2)
     images[2] = 1
-    with pytest.raises(evaluation.NotFinite, match="for 1 of 4 images in one pass, first for image 2"):
-        evaluation.logits(Sometimes(), images, 3)
+    with pytest.raises(NotFinite, match="for 1 of 4 images in one pass, first for image 2"):
+        passes.logits(Sometimes(), images, 3)

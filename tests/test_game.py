@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from running import Outcome, Run
 
-from bench import aggregate, game
+from bench import axes, game
 from bench.config import ConfigError
-from bench.records import Store
+from bench.results.columns import COLUMNS
+from bench.results.store import Store
+from bench.results.sweep import Table, write_manifest
 
 QUICK = ("scheme=fc", "samples=12", "training.epochs=5", "evaluation.draws=6", "transfer=false")
 DEFENCES = ("fc test_rate=0.0", "fc test_rate=0.5", "fc test_rate=0.95")
@@ -88,8 +90,8 @@ def test_neither_side_can_do_better_alone_whatever_the_payoffs(shape: tuple[int,
         assert game.solve(payoff + draws.random(shape)).value >= found.value - 1e-9
 
 
-def table(*rows: dict, swept: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table of records as ``aggregate.table`` makes it, of what matters here."""
+def table(*rows: dict, swept: tuple[str, ...] = ()) -> Table:
+    """A table of records, of what matters here."""
     same = {
         "dataset": "digits",
         "model": "two_conv",
@@ -101,10 +103,9 @@ def table(*rows: dict, swept: tuple[str, ...] = ()) -> pd.DataFrame:
         "clean_accuracy_no_scheme_pct": 99.0,
         "clean_accuracy_pct": 99.0,
     }
-    columns = [*aggregate.COLUMNS, "fresh_success_pct_low", "fresh_success_pct_high"]
-    at = columns.index("status")
-    columns[at:at] = swept
-    return pd.DataFrame([{**same, **row} for row in rows]).reindex(columns=columns)
+    names = (*axes.NAMES, *swept)
+    parts = [part for column in COLUMNS for part in column.parts if part not in names]
+    return Table(pd.DataFrame([{**same, **row} for row in rows]).reindex(columns=[*names, *parts]), names)
 
 
 def cell(attack: str, scheme: str, success: float, **others: object) -> dict:
@@ -293,14 +294,14 @@ def test_a_missing_cell_leaves_a_strategy_out_and_says_so(
     manifests = [json.loads((Path(sweep) / "cells.json").read_text()) for sweep in played]
     cells = [entry for manifest in manifests for entry in manifest["cells"]]
     cells[1]["key"] = "0" * 16
-    aggregate.write_manifest(tmp_path, Store(output_dir / "store"), cells)
+    write_manifest(tmp_path, Store(output_dir / "store"), cells)
     outcome = bench_game(str(tmp_path))
     assert outcome.status == 0, outcome.err
     assert f"  left out: {DEFENCES[1]} has no result with pgd\n" in outcome.out
     assert set(pd.read_csv(tmp_path / "game.csv")["defender"]) == {DEFENCES[0], DEFENCES[2]}
     for entry in cells:
         entry["key"] = "0" * 16
-    aggregate.write_manifest(tmp_path, Store(output_dir / "store"), cells)
+    write_manifest(tmp_path, Store(output_dir / "store"), cells)
     outcome = bench_game(str(tmp_path))
     assert outcome.status == 1
     assert outcome.err == "error: no game has an attack and a defence left\n"

@@ -10,10 +10,11 @@ import torch
 from running import Run
 from torch import nn
 
-from bench import aggregate, datasets, fingerprint, gradients, plan
+from bench import datasets, fingerprint, gradients, plan
 from bench.defended import Defended
 from bench.measure import intervals
 from bench.results.store import Store
+from bench.results.sweep import Sweep, write_manifest
 
 QUICK = ("-m", "model=two_conv", "criterion=targeted", "samples=6", "training.epochs=2", "evaluation.draws=4")
 RATES = ("scheme=fc", "test_rate=0,0.3,0.7")
@@ -40,8 +41,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def part_of(folder: Path, into: Path, *wanted: int) -> Path:
     """A sweep of some of another one's cells."""
-    sweep = aggregate.Sweep.read(folder)
-    aggregate.write_manifest(into, sweep.store, [sweep.cells[i] for i in wanted])
+    sweep = Sweep(folder)
+    write_manifest(into, sweep.store, [sweep.cells[i] for i in wanted])
     return into
 
 
@@ -273,7 +274,7 @@ def test_what_cannot_be_restored_is_a_row_with_its_reason(
     folder = part_of(swept, tmp_path / "holes", 0, 1, 2, 3)
     # what is kept of these is not of those that they are made into
     gradients.table([folder], **SHORT)
-    cells = [dict(entry) for entry in aggregate.Sweep.read(folder).cells]
+    cells = [dict(entry) for entry in Sweep(folder).cells]
     cells[0]["key"] = "0" * 16
     first = store.read(cells[1]["key"])
     assert first is not None
@@ -288,7 +289,7 @@ def test_what_cannot_be_restored_is_a_row_with_its_reason(
         changed = {name: {**record[name], **values} for name, values in change.items()}
         store.write(key, {**record, **changed, "key": key})
         cells[at]["key"] = key
-    aggregate.write_manifest(folder, store, cells)
+    write_manifest(folder, store, cells)
     try:
         command(folder, "--draws", 12, "--images", 4)
     finally:

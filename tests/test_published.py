@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.measure.intervals import Estimate
 from bench.papers import published
 
 SCHEMES = ["none", "input", "feature", "fc", "all"]
@@ -72,22 +71,6 @@ def test_every_table_is_complete() -> None:
     assert len(published.table("testing_phase", "table4", "", "")) == 4 * 6 + 5
 
 
-def test_order_is_judged_by_intervals_and_not_by_eye() -> None:
-    low, middle, high = Estimate(1, 0.9, 1.1), Estimate(1.1, 0.9, 1.3), Estimate(2, 1.9, 2.1)
-    assert published.ordered([("a", low, "b", high)])[0] == "holds"
-    assert published.ordered([("a", high, "b", low)])[0] == "does not hold"
-    assert published.ordered([("a", low, "b", middle)])[0] == "undecided"
-    # a step on the way that is clearly reversed contradicts the whole
-    assert published.ordered([("a", low, "c", high), ("a", high, "b", low)])[0] == "does not hold"
-    assert "b - a +1 " in published.ordered([("a", low, "b", high)])[1]
-
-
-def test_a_small_difference_is_judged_by_its_interval() -> None:
-    assert published.small(Estimate(0.1, -0.2, 0.4), 0.5) == "holds"
-    assert published.small(Estimate(0.1, -0.2, 0.6), 0.5) == "undecided"
-    assert published.small(Estimate(-2, -3, -1), 0.5) == "does not hold"
-
-
 @pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5", "table6"])
 def test_defensive_dropout_success_counts_attacks_but_for_the_errata(name: str) -> None:
     keys = ("quantity", "train_rate") if name == "table2" else ("train_rate", "test_rate")
@@ -102,48 +85,6 @@ def test_defensive_dropout_success_counts_attacks_but_for_the_errata(name: str) 
     off &= (frame["value"] - 100 * counts.round() / attacks).abs() > 0.0051
     assert list(frame["note"].str.contains("fits no n/900")) == list(off)
     assert frame["value"].notna().all()
-
-
-NOTHING = Estimate(*[float("nan")] * 3)
-
-
-def test_what_is_missing_is_not_measured_whatever_is_asked_of_it() -> None:
-    there = Estimate(1, 0.9, 1.1)
-    assert published.ordered([("a", there, "b", NOTHING)]) == ("not measured", "")
-    # not even where another step is clearly reversed
-    assert (
-        published.ordered([("a", there, "c", NOTHING), ("a", Estimate(2, 2, 2), "b", there)])[0]
-        == "not measured"
-    )
-    assert published.small(NOTHING, 0.5) == "not measured"
-    assert published.combined(["holds", "not measured", "undecided"]) == "not measured"
-    assert published.combined(["does not hold", "not measured"]) == "does not hold"
-    assert published.words(NOTHING) == "not measured"
-
-
-def test_a_figure_without_an_interval_decides_nothing() -> None:
-    # such as the L2 of a single success
-    single = Estimate(2.0, float("nan"), float("nan"))
-    verdict, evidence = published.ordered([("a", Estimate(1, 0.9, 1.1), "b", single)])
-    assert verdict == "undecided"
-    assert evidence == "b - a +1 (no interval)"
-    assert published.words(single, ".2f") == "2.00 (no interval)"
-    assert published.small(single, 5) == "undecided"
-
-
-def test_verdicts_on_printed_figures_stand_beside_those_that_have_them() -> None:
-    def verdict(sentence: str, found: str) -> published.Verdict:
-        return published.Verdict("4.2", sentence, found, "")
-
-    measured = [
-        verdict("falls", "undecided"),
-        verdict("is a figure", "holds"),
-        verdict("rises", "not measured"),
-    ]
-    printed = [verdict("falls", "holds"), verdict("rises", "not measured")]
-    frame = published.verdicts_beside(measured, printed)
-    assert list(frame["as_printed"]) == ["holds", "", ""]
-    assert list(frame["verdict"]) == ["undecided", "holds", "not measured"]
 
 
 def test_rates_that_the_paper_does_not_print_are_marked_as_inferred() -> None:

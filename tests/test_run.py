@@ -67,6 +67,8 @@ def test_saved_samples_are_what_the_record_measures(bench_run: Run, output_dir: 
     from bench import datasets
     from bench.measure import passes
 
+    from bench import datasets, evaluation
+
     outcome = bench_run("scheme=none", "attack=pgd", "attack.epsilon=0.1", *QUICK)
     key = Path(outcome.out.strip().splitlines()[-1]).stem
     record = records(output_dir)[key]
@@ -325,7 +327,7 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(
 def test_an_interrupted_sweep_goes_on_where_it_stopped(
     bench_run: Run, tmp_path: Path, how: signal.Signals
 ) -> None:
-    from bench import aggregate
+    from bench.analysis import summary
 
     # the first cells are quick, the last ones slow enough to be interrupted
     arguments = [
@@ -349,7 +351,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
         assert process.returncode == 130, err
         assert "Traceback" not in err
     else:
-        assert not aggregate.write(tmp_path / "outputs" / "sweep")
+        assert not summary.write(tmp_path / "outputs" / "sweep")
     # either way the table is whole: what is not done yet is in it
     frame = results(tmp_path / "outputs")
     assert list(frame["status"]) == ["ok", "ok", "ok", "missing", "missing"]

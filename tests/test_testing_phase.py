@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import aggregate, transfer
+from bench import accuracy, transfer
 from bench.measure.intervals import FULL_DEPENDENCE, mean_interval
-from bench.papers import testing_phase
+from bench.papers import published, report, testing_phase
+from bench.papers.published import Findings
+from bench.papers.testing_phase_claims import SCHEMES
+from bench.results.sweep import Sweep
 
 # batches of 12: with ten successes wanted, 50 at a time would attack 40 images too many
 QUICK = ("dataset=digits", "samples=10", "batch_size=12", "training.epochs=5", "evaluation.draws=3")
@@ -22,7 +25,7 @@ def swept() -> list[Path]:
 @pytest.fixture
 def folder(bench_run: Run, output_dir: Path, swept: list[Path]) -> Path:
     if not swept:
-        for sweep in testing_phase.SWEEPS:
+        for sweep in testing_phase.PAPER.sweeps:
             outcome = bench_run("-m", f"+experiment=testing_phase/{sweep}", *QUICK)
             assert outcome.status == 0, outcome.err
         swept.append(output_dir / "testing_phase")
@@ -39,13 +42,13 @@ def files() -> list[Path]:
 def written(folder: Path, files: list[Path]) -> list[Path]:
     """What the report of both sweeps is made of."""
     if not files:
-        files.extend(testing_phase.write(folder))
+        files.extend(report.write(testing_phase.PAPER, folder))
     return files
 
 
 def test_the_sweeps_are_the_papers(folder: Path) -> None:
     targeted = pd.read_csv(folder / "targeted" / "results.csv")
-    assert list(targeted["scheme"].unique()) == list(testing_phase.SCHEMES)
+    assert list(targeted["scheme"].unique()) == list(SCHEMES)
     assert list(targeted["attack"].unique()) == ["lbfgs", "fgsm", "jsma"]
     assert (targeted["criterion"] == "targeted").all()
     top3 = pd.read_csv(folder / "top3" / "results.csv")
@@ -76,7 +79,7 @@ def test_report_has_every_table_and_figure(folder: Path, written: list[Path]) ->
 
 
 def test_table_1_is_the_accuracy_under_each_scheme(folder: Path) -> None:
-    found = testing_phase.accuracies(folder / "targeted").set_index(["data_set", "scheme"])
+    found = accuracy.table(folder / "targeted").set_index(["data_set", "scheme"])
     results = pd.read_csv(folder / "targeted" / "results.csv").set_index("scheme")
     assert found.loc[("training", "none"), "images"] == 1297
     assert found.loc[("testing", "none"), "accuracy_pct"] == pytest.approx(
@@ -90,33 +93,38 @@ def test_table_1_is_the_accuracy_under_each_scheme(folder: Path) -> None:
 
 
 def test_means_are_of_the_measured_entries(folder: Path) -> None:
-    table = testing_phase.recognition_table(folder / "targeted", ["fgsm"])
+    table = testing_phase.recognition_table(transfer.table(folder / "targeted"), ["fgsm"])
     inner = table[(table["recognised_by"] != "mean") & (table["generated_under"] != "mean")]
     mean = table.query("recognised_by == 'mean' and generated_under == 'fc'").iloc[0]
     column = inner[inner["generated_under"] == "fc"]
     assert len(column) == 5
     assert mean["accuracy_pct"] == pytest.approx(column["accuracy_pct"].mean())
     assert mean["single_draw_pct"] == pytest.approx(column["single_draw_pct"].mean())
-    mad = testing_phase.mad_table(folder / "targeted", ["fgsm", "jsma"])
+    mad = testing_phase.mad_table(Sweep(folder / "targeted").table().frame, ["fgsm", "jsma"])
     fgsm = mad[(mad["attack"] == "fgsm") & (mad["scheme"] != "mean")]["mad_255_mean"]
     assert mad.query("attack == 'fgsm' and scheme == 'mean'")["mad_255_mean"].item() == pytest.approx(
         fgsm.mean()
     )
 
 
-def with_measured(values: dict[str, pd.DataFrame], width: float = 0.1) -> testing_phase.Findings:
+def with_measured(values: dict[str, pd.DataFrame], width: float = 0.1) -> Findings:
     """Findings whose measured tables are given, each value with an interval of ``width`` on either side."""
-    findings = testing_phase.Findings.__new__(testing_phase.Findings)
-    findings.tables = {
-        name: frame.assign(measured_low=frame["measured"] - width, measured_high=frame["measured"] + width)
-        for name, frame in values.items()
-    }
-    return findings
+    return Findings(
+        {
+            name: frame.assign(
+                measured_low=frame["measured"] - width, measured_high=frame["measured"] + width
+            )
+            for name, frame in values.items()
+        }
+    )
+
+
+def judged(findings: Findings, words: str = "") -> pd.DataFrame:
+    claims = [c for c in testing_phase.PAPER.claims(findings) if words in c.sentence]
+    return report.judged(claims, findings).set_index("sentence")
 
 
 def papers_own() -> dict[str, pd.DataFrame]:
-    from bench.papers import published
-
     tables = {"table1": published.table("testing_phase", "table1", "data_set", "scheme")}
     for name in ("table2", "table4"):
         tables[name] = published.table("testing_phase", name, "attack", "scheme")
@@ -134,8 +142,8 @@ def papers_own() -> dict[str, pd.DataFrame]:
 
 def test_the_papers_own_numbers_bear_out_what_they_clearly_say() -> None:
     findings = with_measured(papers_own())
-    printed = {v.sentence: v.verdict for v in findings.as_printed().verdicts()}
-    verdicts = {v.sentence: v.verdict for v in findings.verdicts()}
+    found = judged(findings)
+    verdicts, printed = found["verdict"].to_dict(), found["as_printed"].to_dict()
     for sentence in (
         "more dropout makes target samples harder to generate for L-BFGS (MAD grows)",
         "more dropout makes target samples harder to generate for FGSM (MAD grows)",
@@ -158,7 +166,7 @@ def test_the_papers_own_numbers_bear_out_what_they_clearly_say() -> None:
     assert list(efficient.values()) == ["does not hold", "holds"]
     assert "Table 2's last row" in list(efficient)[1]
     assert [v for s, v in printed.items() if "no obvious trend" in s] == ["holds"] * 3
-    correlations = findings.correlations()
+    correlations = report.correlations(testing_phase.PAPER, findings)
     assert np.allclose(correlations["spearman"].dropna(), 1)
 
 
@@ -167,7 +175,7 @@ def test_a_verdict_turns_when_the_figures_do() -> None:
     mad = tables["table2"]
     hit = (mad["attack"] == "lbfgs") & (mad["scheme"] == "all")
     tables["table2"] = mad.assign(measured=mad["measured"].where(~hit, 5.0))
-    verdicts = {v.sentence: v.verdict for v in with_measured(tables).verdicts()}
+    verdicts = judged(with_measured(tables))["verdict"]
     assert (
         verdicts["more dropout makes target samples harder to generate for L-BFGS (MAD grows)"]
         == "does not hold"
@@ -183,8 +191,9 @@ def test_a_sweep_that_was_not_run_is_named(
     assert ended.value.code == 2
 
 
-def verdicts_of(findings: testing_phase.Findings, words: str) -> list[tuple[str, str]]:
-    return [(v.verdict, v.evidence) for v in findings.verdicts() if words in v.sentence]
+def verdicts_of(findings: Findings, words: str) -> list[tuple[str, str]]:
+    found = judged(findings, words)
+    return list(zip(found["verdict"], found["evidence"], strict=True))
 
 
 def test_nothing_is_held_against_a_network_that_is_wrong_by_construction() -> None:
@@ -219,8 +228,7 @@ def test_no_trend_takes_more_than_too_few_images_to_see_one() -> None:
             # the same distances under every scheme
             bounds.append(mean_interval(rng.gamma(4, 2.5, n)))
         frame = pd.DataFrame(bounds, columns=["measured", "measured_low", "measured_high"], index=true.index)
-        findings = with_measured(tables)
-        findings.tables["table4"] = true.assign(**frame)
+        findings = Findings({**with_measured(tables).tables, "table4": true.assign(**frame)})
         found[n] = [verdict for verdict, _ in verdicts_of(findings, "no obvious trend")]
     assert found == {5: ["undecided"] * 3, 2000: ["holds"] * 3}
 
@@ -242,11 +250,15 @@ def test_a_cell_that_is_missing_is_not_measured(scheme: str) -> None:
         keys = [k for k in ("scheme", "recognised_by", "generated_under") if k in frame]
         lost = (frame["attack"] == "jsma") & (frame[keys] == scheme).any(axis=1)
         tables[name] = frame.assign(measured=frame["measured"].mask(lost))
-    findings = with_measured(tables)
-    compared = [v for v in findings.verdicts() if "JSMA" in v.sentence and "more dropout" in v.sentence]
+    found = judged(with_measured(tables))
+    compared = found[found.index.str.contains("JSMA") & found.index.str.contains("more dropout")]
     assert len(compared) == 5
-    assert {v.verdict for v in compared} == {"not measured"}
-    assert all("nan" not in v.evidence for v in findings.verdicts())
+    assert set(compared["verdict"]) == {"not measured"}
+    # no dropout and all of it are compared here
+    assert found.filter(like="top-3 JSMA becomes easier", axis=0)["verdict"].item() == (
+        "holds" if scheme == "fc" else "not measured"
+    )
+    assert not found["evidence"].str.contains("nan").any()
 
 
 @pytest.mark.usefixtures("written")
@@ -257,7 +269,7 @@ def test_intervals_of_means_are_marked_as_a_bound(folder: Path) -> None:
         assert set(frame.loc[mean, "interval"]) == {FULL_DEPENDENCE}
         assert set(frame.loc[~mean, "interval"]) == {"between images"}
     # ten images under five schemes are ten images
-    mad = testing_phase.mad_table(folder / "targeted", ["fgsm"])
+    mad = testing_phase.mad_table(Sweep(folder / "targeted").table().frame, ["fgsm"])
     width = mad["mad_255_mean_high"] - mad["mad_255_mean_low"]
     mean = mad["scheme"] == "mean"
     assert width[mean].item() == pytest.approx(width[~mean].mean())
@@ -272,32 +284,36 @@ def test_the_report_names_the_data_of_its_records(folder: Path) -> None:
     assert "nan" not in text
 
 
-def test_a_mean_over_a_cell_that_failed_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = pd.DataFrame([{"attack": "fgsm", "scheme": s, "status": "ok"} for s in testing_phase.SCHEMES])
+def test_a_mean_over_a_cell_that_failed_is_not_measured() -> None:
+    cells = pd.DataFrame([{"attack": "fgsm", "scheme": s, "status": "ok"} for s in SCHEMES])
     cells = cells.assign(mad_255_mean=10.0, mad_255_mean_low=9.0, mad_255_mean_high=11.0)
     cells.loc[cells["scheme"] == "fc", ["status", "mad_255_mean"]] = "failed", np.nan
-    monkeypatch.setattr(aggregate, "table", lambda *arguments: cells)
-    mad = testing_phase.mad_table(Path(), ["fgsm"]).set_index(["attack", "scheme"])["mad_255_mean"]
+    mad = testing_phase.mad_table(cells, ["fgsm"]).set_index(["attack", "scheme"])["mad_255_mean"]
     # the mean of four schemes is not that of five
-    assert mad.index[mad.isna()].tolist() == [("fgsm", "fc"), ("fgsm", "mean"), ("mean", "fc")]
+    assert ("fgsm", "fc") not in mad
+    assert mad.index[mad.isna()].tolist() == [("fgsm", "mean"), ("mean", "fc")]
     pairs = pd.DataFrame(
-        [
-            {"attack": "fgsm", "generated_under": g, "recognised_by": r}
-            for g in testing_phase.SCHEMES
-            for r in testing_phase.SCHEMES
-        ]
+        [{"attack": "fgsm", "generated_under": g, "recognised_by": r} for g in SCHEMES for r in SCHEMES]
     ).assign(accuracy_pct=50.0, accuracy_pct_low=40.0, accuracy_pct_high=60.0, single_draw_pct=50.0)
     for hole in (pairs.iloc[1:], pairs.assign(accuracy_pct=pairs["accuracy_pct"].where(pairs.index > 0))):
-        monkeypatch.setattr(transfer, "table", lambda *arguments, hole=hole: hole)
-        found = testing_phase.recognition_table(Path(), ["fgsm"])
+        found = testing_phase.recognition_table(hole, ["fgsm"])
         means = found[(found[["generated_under", "recognised_by"]] == "mean").any(axis=1)]
         lost = means[means["accuracy_pct"].isna()]
-        assert lost[["generated_under", "recognised_by"]].to_numpy().tolist() == [
+        assert sorted(lost[["generated_under", "recognised_by"]].to_numpy().tolist()) == [
             ["mean", "none"],
             ["none", "mean"],
         ]
     # nothing at all: every pair is a hole, and says why
-    monkeypatch.setattr(
-        transfer, "table", lambda *arguments: pairs[["attack", "generated_under", "recognised_by"]]
-    )
-    assert testing_phase.recognition_table(Path(), ["fgsm"])["accuracy_pct"].isna().all()
+    nothing = pairs[["attack", "generated_under", "recognised_by"]]
+    assert testing_phase.recognition_table(nothing, ["fgsm"])["accuracy_pct"].isna().all()
+
+
+def test_order_is_compared_without_the_means() -> None:
+    found = report.correlations(testing_phase.PAPER, with_measured(papers_own()))
+    entries = found.set_index(["table", "attack"])["entries"]
+    # two sets, or attacks, under five schemes; five schemes by five for each attack
+    assert entries["table1", "all"] == 10
+    assert entries["table2", "all"] == 15
+    assert entries["table4", "deepfool"] == 5
+    assert entries["table3", "all"] == 75
+    assert entries["table5", "jsma"] == 25

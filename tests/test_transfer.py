@@ -7,10 +7,11 @@ import pytest
 import torch
 from running import Run
 
-from bench import aggregate, plan, transfer
+from bench import plan, transfer
 from bench.config import Reader
 from bench.measure import passes
 from bench.results.store import Store
+from bench.results.sweep import Sweep, write_manifest
 
 QUICK = ("samples=12", "training.epochs=5", "evaluation.draws=6")
 
@@ -81,9 +82,9 @@ def test_means_stand_at_the_edges(crossed: pd.DataFrame) -> None:
 def test_a_missing_cell_is_a_hole_with_its_reason(
     crossed: pd.DataFrame, output_dir: Path, tmp_path: Path
 ) -> None:
-    cells = [dict(entry) for entry in aggregate.Sweep.read(output_dir / "crossed").cells]
+    cells = [dict(entry) for entry in Sweep(output_dir / "crossed").cells]
     next(c for c in cells if c["config"]["scheme"]["name"] == "fc")["key"] = "0" * 16
-    aggregate.write_manifest(tmp_path, Store(output_dir / "store"), cells)
+    write_manifest(tmp_path, Store(output_dir / "store"), cells)
     pairs = transfer.table(tmp_path)
     holes = pairs[pairs["accuracy_pct"].isna()]
     # its row and its column, for one attack of two

@@ -1,7 +1,8 @@
 """What counts as adversarial, and how far a model's output is from it.
 
 Here belong criteria that Foolbox lacks, which criterion and which targets are meant by a name, and what
-every attack asks of a criterion: the criterion of some of its rows, and a margin to minimise. Attacks and anything about data or configuration do not.
+every attack asks of a criterion: that of some of its rows, and a margin to minimise. Attacks, data and
+configuration do not.
 """
 
 from typing import Any, TypeVar

@@ -43,8 +43,8 @@ class Dataset:
     """Checked data, ready for use.
 
     Attributes:
-        x_train, x_test: Shape (n, channels, height, width); uint8 where the loader gave that, which ``unit``
-            turns into what a network is given, a batch at a time; else float32 in [0, 1].
+        x_train, x_test: Shape (n, channels, height, width); uint8 where the loader gave both so, which
+            ``unit`` turns into what a network is given, a batch at a time; else float32 in [0, 1].
         y_train, y_test: int64, shape (n,).
         classes: How many classes there are; where the network's outputs decide that, how many the labels
             speak of at least, the largest of them and 1.
@@ -91,8 +91,8 @@ def unit(images: Images) -> Images:
 
 
 def line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split())[:300]
+    """What an error says, in one line; of one that says nothing, its kind."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bench.datasets import checks
-from bench.datasets.arrays import Arrays, DataError, Dataset, line
+from bench.datasets.arrays import Arrays, DataError, Dataset, line, unit
 
 log = logging.getLogger("bench")
 
@@ -78,6 +78,9 @@ def load(
         if (brightest := checks.brightest(images)) < DARK:
             found = f"{images.dtype} {checks.spread(images)}"
             log.warning("%s: %s, at most %.3g of the full range", name, found, brightest)
+    # one kind for both halves, so that images of either can stand in one batch
+    if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
+        x_train, x_test = unit(x_train), unit(x_test)
     y_train = y_train[:train_size].astype(np.int64)
     if labels == "dense" and len(unused := checks.absent(y_train, classes)):
         log.warning(

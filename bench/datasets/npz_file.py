@@ -41,7 +41,7 @@ def npz(data_dir: Path, *, file: str) -> Arrays:
         for name in archive.files:
             if name not in NAMES:
                 allowed = f"allowed: {', '.join(NAMES)}{meant(name, NAMES)}"
-                raise DataError(f"{path}: holds an array {name or 'without a name'}; {allowed}")
+                raise DataError(f"{path}: holds an array {name!r}; {allowed}")
         # the test arrays may be alone, the training ones may not, nor one without the other
         trained = [name for name in NAMES[:2] if name in archive.files]
         for name in (*(NAMES[:2] if trained else ()), *NAMES[2:]):

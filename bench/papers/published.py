@@ -1,19 +1,25 @@
-"""What two papers' reports share: printed tables with their errata, verdicts.
+"""The papers' printed tables with their errata, and what was measured beside them.
 
-Here belongs what does not know which paper it serves.
+Here belongs how printed figures are read and compared; what is claimed of them is in ``claims``, what is
+written of them in ``report``. Which paper it is for is not known here.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bench.measure.intervals import Estimate, difference
+from bench.measure.intervals import FULL_DEPENDENCE, Estimate, mean_of
 
 TABLES = Path(__file__).parent / "tables"
+ENDS = ("", "_low", "_high")
+"""Of the columns of a figure and its interval."""
+MEAN = "mean"
+"""What tables call the row and the column of means."""
 
 
 def errata(paper: str) -> pd.DataFrame:
@@ -80,145 +86,71 @@ def beside(
     ]
 
 
+def with_means(
+    frame: pd.DataFrame, keys: Mapping[str, Sequence[str]], value: str, plain: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Measured entries of a square, and the means of its rows and columns, as printed tables have them.
+
+    ``interval`` says how the bounds were made: cells of one table are of the same images, which a mean over
+    cells has to allow for. A mean over a missing cell is NaN.
+
+    Args:
+        frame: With a row for each entry that was measured.
+        keys: The two columns that name an entry, and the names that the square, and so a mean, has to hold.
+        value: The measured column, its bounds beside it.
+        plain: Columns without bounds that have means too.
+    """
+    names = [f"{value}{end}" for end in ENDS]
+    frame = frame.reindex(columns=[*keys, *names, *plain])
+    frame = frame[frame[[*keys]].isin({key: list(those) for key, those in keys.items()}).all(axis=1)]
+    cells = {tuple(row[key] for key in keys): row for row in frame.to_dict("records")}
+    hole = dict.fromkeys([*names, *plain], math.nan)
+    means = []
+    for turned, (along, edge) in enumerate((tuple(keys), tuple(keys)[::-1])):
+        for name in keys[along]:
+            of = [cells.get((other, name) if turned else (name, other), hole) for other in keys[edge]]
+            mean = mean_of([estimate_of(entry, value) for entry in of])
+            singles = {column: np.mean([entry[column] for entry in of]) for column in plain}
+            means.append({along: name, edge: MEAN, **dict(zip(names, mean, strict=True)), **singles})
+    whole = pd.concat([frame, pd.DataFrame(means)], ignore_index=True)
+    edges = (whole[list(keys)] == MEAN).any(axis=1)
+    return whole.assign(interval=np.where(edges, FULL_DEPENDENCE, "between images"))
+
+
 @dataclass(frozen=True)
-class Verdict:
-    """Whether a sentence of a paper holds here.
+class Findings:
+    """Everything measured for a paper.
 
     Attributes:
-        where: Section or table.
-        sentence: What the paper says, and how it is tested.
-        verdict: ``holds``; ``does not hold``; ``undecided`` where the intervals don't tell;
-            ``not measured`` where a figure is missing; ``not tested`` where the figures can't tell.
-        evidence: The figures, or why there are none.
+        tables: Each of its tables, as ``beside`` makes them.
+        frames: What else was measured, by name.
+        data: For each sweep the data that its records are of; empty where it wasn't run.
     """
 
-    where: str
-    sentence: str
-    verdict: str
-    evidence: str
+    tables: Mapping[str, pd.DataFrame]
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    def as_printed(self) -> "Findings":
+        """The paper's own numbers in the place of the measured ones: without intervals, and nothing else."""
+        tables = {
+            name: frame.assign(**{f"measured{end}": frame["published"] for end in ENDS})
+            for name, frame in self.tables.items()
+        }
+        return Findings(tables, {name: frame.iloc[:0] for name, frame in self.frames.items()}, self.data)
+
+    def value(self, table: str, **entry: object) -> Estimate:
+        """One measured entry of a table; NaN where it wasn't measured.
+
+        Raises:
+            IndexError: for an entry that isn't printed.
+        """
+        frame = self.tables[table]
+        hit = np.logical_and.reduce([frame[key].to_numpy() == wanted for key, wanted in entry.items()])
+        at = np.flatnonzero(hit)[0]
+        return Estimate(*(float(frame[f"measured{end}"].to_numpy()[at]) for end in ENDS))
 
 
-def measured(value: Estimate) -> bool:
-    """Whether there is a figure, with an interval or without."""
-    return not math.isnan(value.mean)
-
-
-def words(value: Estimate, mean: str = ".1f", bounds: str = "") -> str:
-    """A figure and its interval; ``not measured`` where there is none, and no interval where that is missing.
-
-    Args:
-        value: A figure and its bounds.
-        mean: Format of the figure.
-        bounds: Format of the bounds; empty: the figure's.
-    """
-    if not measured(value):
-        return "not measured"
-    if math.isnan(value.low) or math.isnan(value.high):
-        return f"{value.mean:{mean}} (no interval)"
-    return f"{value.mean:{mean}} [{value.low:{bounds or mean}}, {value.high:{bounds or mean}}]"
-
-
-def ordered(steps: Sequence[tuple[str, Estimate, str, Estimate]]) -> tuple[str, str]:
-    """Whether each later value is larger than the earlier one, from intervals.
-
-    Args:
-        steps: Earlier name and value, later name and value. The first step decides; the others may
-            only contradict.
-
-    Returns:
-        ``holds`` if the first difference is over 0 with its whole interval and no other
-        step is reversed with its whole interval; ``does not hold`` if the first difference is at or
-        under 0 with its whole interval, or another step is reversed; else ``undecided``. And the figures.
-        ``not measured``, without figures, if any value is missing.
-    """
-    if not all(measured(value) for _, one, _, other in steps for value in (one, other)):
-        return "not measured", ""
-    differences = [(f"{b} - {a}", difference(y, x)) for a, x, b, y in steps]
-    (_, first), *others = differences
-    reversed_ = [name for name, d in others if d.high < 0]
-    if first.low > 0 and not reversed_:
-        verdict = "holds"
-    elif first.high <= 0 or reversed_:
-        verdict = "does not hold"
-    else:
-        verdict = "undecided"
-    return verdict, "; ".join(f"{name} {words(d, '+.3g', '.3g')}" for name, d in differences)
-
-
-def small(estimate: Estimate, limit: float) -> str:
-    """``holds`` if the magnitude is under a limit with the whole interval, ``not measured`` if missing."""
-    if not measured(estimate):
-        return "not measured"
-    if max(abs(estimate.low), abs(estimate.high)) < limit:
-        return "holds"
-    if estimate.low > limit or estimate.high < -limit:
-        return "does not hold"
-    return "undecided"
-
-
-def combined(verdicts: Sequence[str]) -> str:
-    """The verdict on a sentence that says several things at once."""
-    for verdict in ("does not hold", "not measured", "undecided"):
-        if verdict in verdicts:
-            return verdict
-    return "holds" if verdicts else "undecided"
-
-
-def markdown(frame: pd.DataFrame, words: Callable[[float], str] = str) -> str:
-    """A table in Markdown, its index first."""
-    head = ["", *map(str, frame.columns)]
-    rows = [
-        [str(name), *(words(v) for v in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
-    ]
-    return "\n".join(
-        [
-            "| " + " | ".join(head) + " |",
-            "|---" * len(head) + "|",
-            *("| " + " | ".join(r) + " |" for r in rows),
-        ]
-    )
-
-
-def notes(frame: pd.DataFrame) -> str:
-    """What is to be said of entries that are misprinted or missing, for the foot of a table."""
-    named = list(frame.columns[: list(frame.columns).index("published")])
-    lines: dict[str, list[str]] = {}
-    for row in frame[frame["note"] != ""].to_dict("records"):
-        lines.setdefault(row["note"], []).append("/".join(str(row[c]) for c in named))
-    return "\n".join(
-        f"\\* {places[0] if len(places) == 1 else f'{len(places)} entries'}: {note}"
-        for note, places in lines.items()
-    )
-
-
-def verdicts_beside(measured: Sequence[Verdict], printed: Sequence[Verdict]) -> pd.DataFrame:
-    """Fields of the verdicts on what was measured, and ``as_printed``: those on the printed numbers.
-
-    ``as_printed`` is empty where the sentence is about figures that aren't printed.
-    """
-    frame = pd.DataFrame(map(dataclasses.asdict, measured))
-    of = {(v.where, v.sentence): v.verdict for v in printed if v.verdict != "not measured"}
-    frame.insert(2, "as_printed", [of.get((v.where, v.sentence), "") for v in measured])
-    return frame
-
-
-def verdict_table(verdicts: pd.DataFrame) -> str:
-    """Verdicts in Markdown, those on the printed numbers beside those on the measured ones.
-
-    Args:
-        verdicts: As ``verdicts_beside`` makes them.
-    """
-    lines = [
-        "What the paper says, and whether it holds: in its own printed numbers, taken as they are, and",
-        "here, judged by 95 % intervals. The evidence is what was measured. The intervals of differences",
-        "take both sides as independent, though they are of the same images: too wide where these find the",
-        "same images hard, so that a verdict errs towards *undecided*. *Not tested*: no figure of the tables",
-        "can tell.",
-        "",
-        "| where | sentence, and its test | as printed | measured | evidence |\n|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {v['where']} | {v['sentence']} | {v['as_printed']} | **{v['verdict']}** | {v['evidence']} |"
-        for v in verdicts.to_dict("records")
-    ]
-    return "\n".join(lines)
+def estimate_of(row: Any, column: str) -> Estimate:
+    """A figure of a table's row, whichever way it was taken from it, with the bounds that stand beside it."""
+    return Estimate(*(float(row[f"{column}{end}"]) for end in ENDS))

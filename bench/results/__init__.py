@@ -1,4 +1,4 @@
-"""Results: how they are kept, and the tables that are made of them.
+"""What was computed, as it is kept and as it is read: sweeps, their records, the columns of their tables.
 
-Computing any of them does not belong here.
+Here belongs whatever reads a record or a manifest for others. What is concluded from them is in ``analysis``.
 """

@@ -8,6 +8,8 @@ changed number, a flipped bit, or another file under this name is noticed. Recor
 are JSON documents; samples, gradients and checkpoints are safetensors.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import logging
@@ -15,14 +17,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from bench import fingerprint
+
+if TYPE_CHECKING:
+    # imported where tensors are: records, and tables of them, have none
+    import torch
 
 log = logging.getLogger("bench")
 
@@ -155,6 +159,8 @@ def write_tensors(
     Raises:
         OSError: if it can't be written.
     """
+    from safetensors.torch import save_file
+
     # tensors that share their memory, as those of a module that is registered twice, are each kept whole
     whole = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     held = {"format": FORMAT, "kind": kind, "key": key, "about": dict(about or {})}

@@ -5,6 +5,8 @@ kept, as checkpoints, samples, or looks at either. What a record says is decided
 many records are made elsewhere.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -14,10 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any
 
 from bench import fingerprint
 from bench.results.files import (
@@ -32,6 +31,11 @@ from bench.results.files import (
     write_tensors,
     write_text,
 )
+
+if TYPE_CHECKING:
+    # imported where tensors are: records, and tables of them, have none
+    import numpy as np
+    import torch
 
 OK, NOT_APPLICABLE, FAILED, MISSING = "ok", "not_applicable", "failed", "missing"
 """What can have become of a cell."""
@@ -239,6 +243,9 @@ class Store:
 
 def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Arrays as they are kept."""
+    import numpy as np
+    import torch
+
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 

@@ -59,10 +59,13 @@ def load_into(
         if given not in expected:
             wanted = plain.get(WRAPPED.sub("", given), given)
             values[given if wanted in values else wanted] = tensor
-    for n, value in values.items():
-        own = expected.get(n)
-        if isinstance(own, Tensor):
-            values[n] = _fitting(own, value, f"{name}: {n}")
+    placed = {n: own for n in values if isinstance(own := expected.get(n), Tensor)}
+    if others := [n for n, own in placed.items() if not _same_shape(own, values[n])]:
+        first = others[0]
+        shapes = tuple(values[first].shape), tuple(placed[first].shape)
+        more = f" (and {len(others) - 1} more)" if others[1:] else ""
+        raise WeightsError(f"{name}: {first} is of shape {shapes[0]}, the network's of {shapes[1]}{more}")
+    values |= {n: _converted(own, values[n], f"{name}: {n}") for n, own in placed.items()}
     # a tensor that is there under another name
     held = {id(own) for n, own in expected.items() if n in values}
     try:
@@ -75,16 +78,17 @@ def load_into(
         raise WeightsError(_misfit(who, missing, found.unexpected_keys, list(values)))
 
 
-def _fitting(own: Tensor, value: Tensor, what: str) -> Tensor:
-    lazy = is_lazy(own)
-    if not lazy and own.shape != value.shape and not own.numel() == value.numel() == 1:
-        raise WeightsError(f"{what} is of shape {tuple(value.shape)}, the network's of {tuple(own.shape)}")
+def _same_shape(own: Tensor, value: Tensor) -> bool:
+    return is_lazy(own) or own.shape == value.shape or own.numel() == value.numel() == 1
+
+
+def _converted(own: Tensor, value: Tensor, what: str) -> Tensor:
     if own.is_floating_point() != value.is_floating_point() or own.is_complex() != value.is_complex():
         raise WeightsError(f"{what} is of {value.dtype}, the network's of {own.dtype}; name a file of such")
     converted = value.to(own.dtype)
-    if not converted.isfinite().all() and (lazy or own.isfinite().all()):
+    if not converted.isfinite().all() and (is_lazy(own) or own.isfinite().all()):
         raise WeightsError(f"{what} is not finite; name another file")
-    return converted if lazy else converted.reshape(own.shape)
+    return converted if is_lazy(own) else converted.reshape(own.shape)
 
 
 def _misfit(who: str, missing: Sequence[str], unexpected: Sequence[str], given: Sequence[str]) -> str:

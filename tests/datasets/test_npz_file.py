@@ -52,8 +52,14 @@ def test_arrays_that_are_missing_unknown_or_pickled_are_one_line(tmp_path: Path)
     misspelt = {"x_tset" if name == "x_test" else name: values for name, values in GREY.items()}
     objects = np.array([{"a": 1}, None], object)
     for arrays, words in (
-        (misspelt, "holds an array x_tset; allowed: x_train, y_train, x_test, y_test; did you mean x_test?"),
-        ({**TEST, "names": np.arange(3)}, "holds an array names; allowed: x_train, y_train, x_test, y_test"),
+        (
+            misspelt,
+            "holds an array 'x_tset'; allowed: x_train, y_train, x_test, y_test; did you mean x_test?",
+        ),
+        (
+            {**TEST, "names": np.arange(3)},
+            "holds an array 'names'; allowed: x_train, y_train, x_test, y_test",
+        ),
         ({"x_test": TEST["x_test"]}, "no array y_test; found: x_test"),
         ({**TEST, "x_train": GREY["x_train"]}, "no array y_train; found: x_test, y_test, x_train"),
         ({name: GREY[name] for name in ("x_train", "y_train")}, "no array x_test; found: x_train, y_train"),

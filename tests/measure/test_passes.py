@@ -64,6 +64,17 @@ def test_fresh_draws_measure_a_known_chance() -> None:
     assert 0 < fresh.success.std() / 100 < 0.1
 
 
+def test_the_first_draw_is_told_apart() -> None:
+    labels = torch.zeros(200, dtype=torch.int64)
+    fresh = measured.fresh_draws(Coin(0.5), torch.zeros(200, 1, 2, 2), None, labels, 2, 20)
+    throws = [
+        measured.logits(coin, torch.zeros(200, 1, 2, 2), 20).argmax(1) for coin in [Coin(0.5)] for _ in "ab"
+    ]
+    assert fresh.right_first.tolist() == (throws[0] == 0).tolist() != (throws[1] == 0).tolist()
+    assert (fresh.right == (throws[0] == 0).int().numpy() + (throws[1] == 0).int().numpy()).all()
+    assert not fresh.success.any()
+
+
 def test_passes_are_counted_an_image_each() -> None:
     model = nn.Linear(3, 2).requires_grad_(False)
     with counted(model) as passes:

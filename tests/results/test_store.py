@@ -49,6 +49,14 @@ def test_only_a_finished_cell_with_its_samples_counts_as_done(tmp_path: Path) ->
         store.read("torn")
 
 
+def test_samples_that_a_record_does_not_name_are_not_its_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = written(store, "k", {"x": np.zeros(3)})
+    store.keep("samples", "of-k", Kept(tensors({"x": np.ones(3)})))
+    with pytest.raises(files.Unreadable, match=r"of-k\.safetensors: not the samples that record k names"):
+        store.samples(record)
+
+
 def test_what_was_made_of_the_same_things_is_not_made_again(tmp_path: Path) -> None:
     store, made = Store(tmp_path), []
 

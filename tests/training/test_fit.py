@@ -360,7 +360,7 @@ def test_a_network_whose_checkpoint_cannot_be_written_is_used_and_nothing_is_lef
         raise OSError(28, "No space left on device")
 
     found = trained(plan_for(Normalised), few, tmp_path / "kept")
-    monkeypatch.setattr(files, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     assert trained(plan_for(Normalised), few, tmp_path / "lost").sha256 == found.sha256
     assert "can't be written (No space left on device)" in caplog.text
     assert [path.suffix for path in (tmp_path / "lost").glob("*/*")] == [".lock"]

@@ -258,6 +258,9 @@ def test_names_too_many_or_too_few_and_other_shapes_kinds_and_values_are_named(n
     assert of(aux_bias=torch.ones(2)) == "r.pt: Net has no place for 1 (aux.bias)"
     assert of(module_head_bias=torch.ones(2)) == "r.pt: Net has no place for 1 (module.head.bias)"
     assert of(head_bias=torch.ones(10)) == "r.pt: head.bias is of shape (10,), the network's of (2,)"
+    assert of(head_bias=torch.ones(10), head_weight=torch.ones(10, 3)) == (
+        "r.pt: head.weight is of shape (10, 3), the network's of (2, 3) (and 1 more)"
+    )
     assert of(head_bias=torch.ones(2).int()).startswith(
         "r.pt: head.bias is of torch.int32, the network's of torch.float32"
     )

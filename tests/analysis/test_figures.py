@@ -6,13 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from recording import record, settings
 
-from bench import aggregate, figures
-from bench.records import NOT_APPLICABLE, OK
+from bench import axes
+from bench.analysis import figures
+from bench.results.columns import COLUMNS
+from bench.results.store import NOT_APPLICABLE, OK
+from bench.results.sweep import Sweep, Table
 
 
-def table(cells: list[dict[str, Any]]) -> pd.DataFrame:
-    """As ``aggregate.table`` makes it, of what is given and what a figure asks for besides."""
+def table(cells: list[dict[str, Any]]) -> Table:
+    """A table of what is given, and of what a figure asks for besides."""
     names = {
         "dataset": "digits",
         "model": "two_conv",
@@ -23,7 +27,9 @@ def table(cells: list[dict[str, Any]]) -> pd.DataFrame:
     rest = {"train_rate": None, "test_rate": None, "seed": 0, "status": OK, "images": 10}
     shown = dict.fromkeys(("fresh_success_pct", "fresh_accuracy_pct", "mad_255_mean"), 50.0)
     frame = pd.DataFrame([{**names, **rest, **shown, **cell} for cell in cells])
-    return frame.reindex(columns=[*dict.fromkeys([*aggregate.COLUMNS, *frame.columns])])
+    given = [c for c in cells[0] if "." in c]
+    figure = [c.name for c in COLUMNS if c.name not in axes.NAMES]
+    return Table(frame.reindex(columns=[*axes.NAMES, *given, *figure]), (*axes.NAMES, *given))
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_every_name_has_a_picture_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # what is in them is not looked at
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **kwargs: Path(path).touch())
-    monkeypatch.setattr(figures, "_panel", lambda *args: None)
+    monkeypatch.setattr(figures.matrices, "_panel", lambda *args: None)
     names = [
         "DF+",
         "DF-",
@@ -144,3 +150,90 @@ def test_a_notebook_s_backend_stays_and_no_figure_is_left_open(tmp_path: Path) -
     import matplotlib.pyplot as plt
 
     assert not plt.get_fignums()
+
+
+def cells_of(monkeypatch: pytest.MonkeyPatch, table: Table, folder: Path) -> dict[str, list[list[list[str]]]]:
+    """What stands in the cells of each picture, panel by panel, row by row."""
+    found: dict[str, list[list[list[str]]]] = {}
+
+    def look(figure: Any, path: Path, **kwargs: Any) -> None:
+        panels = []
+        for axis in figure.axes:
+            rows, columns = len(axis.get_yticklabels()), len(axis.get_xticklabels())
+            words = [["" for _ in range(columns)] for _ in range(rows)]
+            for text in axis.texts:
+                x, y = text.get_position()
+                words[int(y)][int(x)] += text.get_text()
+            panels.append(words)
+        found[path.name] = panels
+        found[f"{path.name} axes"] = [
+            [
+                [t.get_text() for t in figure.axes[0].get_yticklabels()],
+                [t.get_text() for t in figure.axes[0].get_xticklabels()],
+            ]
+        ]
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", look)
+    figures.heatmaps(table, folder)
+    return found
+
+
+def test_heatmap_shows_each_value_in_its_place_and_each_hole_with_its_reason(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cells_of(monkeypatch, Sweep(sweep).table(), sweep)
+    name = "heatmap_attack_scheme_digits_two-conv_untargeted.png"
+    assert found[f"{name} axes"] == [[["fgsm", "df"], ["none", "fc"]]]
+    success, accuracy, mad = found[name]
+    assert success == [["50.0\n40 to 60", "failed"], ["n/a", "missing"]]
+    assert accuracy[0][0] == "50.0\n40 to 60"
+    assert mad == [["10.0\n9 to 11", "failed"], ["n/a", "missing"]]
+
+
+def test_heatmap_of_rates_is_ordered_by_size_with_the_default_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    for test in (0.9, None, 0.1):
+        for train in (0.5, 0.0):
+            config = settings(train_rate=train, test_rate=test)
+            rows.append(record(f"{train}{test}", config, success=0.1 + 0.5 * train + 0.1 * (test or 0)))
+    found = cells_of(monkeypatch, Table.of(rows), tmp_path)
+    name = "heatmap_train_rate_test_rate_digits_two-conv_untargeted.png"
+    assert found[f"{name} axes"] == [[["0", "0.5"], ["default", "0.1", "0.9"]]]
+    assert [cell.split("\n")[0] for cell in found[name][0][1]] == ["35.0", "36.0", "44.0"]
+
+
+def test_pictures_of_an_earlier_call_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "kept.png").touch()
+    figures.heatmaps(Table.of([record("a", settings())]), tmp_path)
+    (first,) = tmp_path.glob("heatmap_*.png")
+    other = settings(criterion={"name": "targeted"})
+    figures.heatmaps(Table.of([record("b", other)]), tmp_path)
+    (second,) = tmp_path.glob("heatmap_*.png")
+    assert second.name != first.name
+    assert (tmp_path / "kept.png").exists()
+
+
+def test_curves_run_along_the_rates_and_carry_their_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {0.9: 0.2, 0.1: 0.6, 0.5: 0.4}
+    rows = [record(str(q), settings(train_rate=0.5, test_rate=q), s) for q, s in rates.items()]
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **kwargs: drawn.append(figure))
+    figures.curves(Table.of(rows).frame, tmp_path / "curves.png", "title")
+    accuracy, success, distance = drawn[0].axes
+    assert [a.get_title() for a in drawn[0].axes] == [
+        "test accuracy, %",
+        "attack success on fresh draws, %",
+        "L2 norm over the claimed successes",
+    ]
+    for axis in (accuracy, success):
+        (line,) = axis.lines
+        assert list(line.get_xdata()) == [0.1, 0.5, 0.9]
+        assert list(line.get_ydata()) == [60, 40, 20]
+        (band,) = axis.collections
+        ends = band.get_paths()[0].vertices[:, 1]
+        assert (ends.min(), ends.max()) == pytest.approx((10, 70))
+    assert list(distance.lines[0].get_ydata()) == [10, 10, 10]

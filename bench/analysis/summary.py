@@ -1,0 +1,128 @@
+"""What a sweep's command says: its table, one line on a cell, how far it is; and the files that it leaves.
+
+Here belongs what a person reads of a sweep. How it is read from disk is in ``results``; pictures are drawn
+by ``figures``.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.axes import NAMES
+from bench.results import files as records
+from bench.results.columns import COLUMNS
+from bench.results.files import write_text
+from bench.results.store import OK
+from bench.results.sweep import SETTLED, Sweep, Table
+
+SHORT = {column.name: column.short for column in COLUMNS if column.short}
+"""The columns that matter most, and what the terminal calls them."""
+
+
+def write(results: Path | Sweep) -> bool:
+    """Writes ``results.csv`` and the heatmaps of a sweep, and prints its table.
+
+    Args:
+        results: The sweep, or its folder.
+
+    Returns:
+        Whether every cell is done or can't be, and everything could be written.
+
+    Raises:
+        ConfigError: as ``Sweep``.
+    """
+    from bench.analysis import figures
+
+    sweep = Sweep.of(results)
+    folder, table = sweep.folder, sweep.table()
+    print(terminal(table))
+    try:
+        write_text(folder / "results.csv", table.frame.to_csv(index=False))
+        written = [folder / "results.csv", *figures.heatmaps(table, folder)]
+    except OSError as error:
+        where = error.filename or folder
+        records.log.warning("%s: can't be written (%s)", where, error.strerror or error)
+        return False
+    for path in written:
+        print(path)
+    return bool(table.frame["status"].isin(SETTLED).all())
+
+
+def terminal(table: Table) -> str:
+    """The table as a person reads it: the columns that vary, and the figures that matter most."""
+    frame, shown = table.frame, table.varying or ["scheme", "attack"]
+    text = (
+        frame[[*shown, *SHORT]]
+        .rename(columns=SHORT)
+        .to_string(index=False, float_format=lambda v: f"{v:.2f}" if v < 10 else f"{v:.1f}", na_rep="-")
+    )
+    same = [f"{c}={frame[c].iloc[0]}" for c in NAMES if c not in shown and pd.notna(frame[c].iloc[0])]
+    said = [
+        *frame.loc[frame["status"] != OK, "reason"].dropna().unique(),
+        *frame["warnings"].dropna().unique(),
+    ]
+    return "\n".join([", ".join(same), text, *(f"  {words}" for words in said)])
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """One line on one cell."""
+    name = " ".join(f"{key}={value}" for key, value in record["cell"].items() if value is not None)
+    if record["status"] != OK:
+        return f"{name}: {record['status']}: {record['reason']}"
+    metrics = record["metrics"]
+    return (
+        f"{name}: claimed {100 * metrics['claimed_success']['mean']:.0f} %, "
+        f"on fresh draws success {100 * metrics['fresh_success']['mean']:.0f} %, "
+        f"accuracy {100 * metrics['fresh_accuracy']['mean']:.0f} %, "
+        f"{record['seconds']['total']:.1f} s"
+    )
+
+
+def progress(results: Path) -> str:
+    """How far a running sweep is, and about how long the rest takes.
+
+    A cell is expected to take as long as those before it, and a network as long as those that this sweep
+    has trained; of the first ones to be trained nothing is known.
+    """
+    start = (results / "cells.json").stat().st_mtime
+    sweep = Sweep(results)
+    store, entries = sweep.store, sweep.cells
+    paths = [store.record_path(entry["key"]) for entry in entries]
+    written = [path.stat().st_mtime for path in paths if path.exists()]
+    left = len(paths) - len(written)
+    words = f"{len(written)} of {len(paths)} done"
+    # those that an earlier sweep has left took no time
+    now = sum(stamp >= start for stamp in written)
+    if not left or not now:
+        return words
+    networks = {entry["checkpoint"] for entry in entries} - {None}
+    checkpoints = [store.path("checkpoints", name) for name in networks]
+    fitted = [path for path in checkpoints if path.exists() and path.stat().st_mtime >= start]
+    untrained = sum(not path.exists() for path in checkpoints)
+    training = _covered([_fitting(path) for path in fitted])
+    seconds = max(0.0, time.time() - start - training) / now * left
+    if fitted:
+        seconds += training / len(fitted) * untrained
+    words += f", about {max(1, round(seconds / 60))} min left"
+    if untrained and not fitted:
+        words += f" and {untrained} network{'s' * (untrained > 1)} to train"
+    return words
+
+
+def _fitting(checkpoint: Path) -> tuple[float, float]:
+    """When the fitting of a network began and ended."""
+    end = checkpoint.stat().st_mtime
+    return end - float(records.about_tensors(checkpoint).get("seconds", 0)), end
+
+
+def _covered(spans: Sequence[tuple[float, float]]) -> float:
+    """For how long at least one of the spans lasted: networks may be trained side by side."""
+    total, until = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total

@@ -1,0 +1,109 @@
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from recording import record, settings
+
+from bench import aggregate
+from bench.analysis import figures, summary
+from bench.results import files
+from bench.results.store import Store
+from bench.results.sweep import Table, write_manifest
+
+
+def test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not summary.write(sweep)
+    frame = pd.read_csv(sweep / "results.csv")
+    assert list(frame["status"]) == ["ok", "not_applicable", "failed", "missing"]
+    assert list(frame["reason"].fillna("")) == ["", "can't serve", "it broke", "not run yet"]
+    assert frame["fresh_success_pct"][0] == 50
+    assert frame["fresh_success_pct_low"][0] == pytest.approx(40)
+    assert frame["fresh_success_pct"][1:].isna().all()
+    assert len(list(sweep.glob("heatmap_*.png"))) == 1
+    assert "it broke" in capsys.readouterr().out
+
+
+def test_a_sweep_is_whole_when_the_rest_cannot_be(sweep: Path) -> None:
+    cells = json.loads((sweep / "cells.json").read_text())["cells"]
+    write_manifest(sweep, Store(sweep.parent / "store"), cells[:2])
+    assert summary.write(sweep)
+
+
+def test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def status(*folders: Path) -> object:
+        monkeypatch.setattr(sys, "argv", ["bench.aggregate", *map(str, folders)])
+        with pytest.raises(SystemExit) as ended:
+            aggregate.main()
+        return ended.value.code
+
+    monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
+    assert status(sweep) == 1
+    assert f"{sweep}: 1 of 4 cells have no record (not run yet, or removed)" in caplog.text
+    store = Store(sweep.parent / "store")
+    other = sweep.with_name("other")
+    write_manifest(other, store, json.loads((sweep / "cells.json").read_text())["cells"][:2])
+    assert status(other) == 0
+    # of several sweeps each has to be
+    assert status(sweep, other) == status(other, sweep) == 1
+    write_manifest(sweep, store, [{"key": "x", "config": settings(), "checkpoint": None}])
+    before = (sweep / "results.csv").read_bytes()
+    assert status(sweep) == 2
+    assert (sweep / "results.csv").read_bytes() == before
+
+
+def test_an_attack_that_never_succeeds_has_no_distance() -> None:
+    table = Table.of([record("a", settings(), success=0.1, mad=None), record("b", settings("none"))])
+    assert math.isnan(table.frame["mad_255_mean"][0])
+    assert table.frame["mad_255_mean"][1] == 10
+    assert "-" in summary.terminal(table)
+
+
+def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_path: Path) -> None:
+    store, results = Store(tmp_path / "store"), tmp_path / "sweep"
+    networks = {"a": "old", "b": "old", "c": "old", "d": "old", "e": "new", "f": "later", "n/a": None}
+    cells = [{"key": key, "config": settings(), "checkpoint": network} for key, network in networks.items()]
+    store.write("a", record("a", settings()))
+    os.utime(store.record_path("a"), (0, 0))
+    checkpoint(store, "old", seconds=5.0, at=0)
+    write_manifest(results, store, cells)
+    # nothing of this sweep is done yet, what an earlier one left says nothing of the time
+    assert summary.progress(results) == "1 of 7 done"
+    store.write("b", record("b", settings()))
+    started = time.time() - 600
+    os.utime(results / "cells.json", (started, started))
+    assert summary.progress(results) == "2 of 7 done, about 50 min left and 2 networks to train"
+    # 8 of the 10 minutes went into a network: 2 for each of the 5 cells that are left, and 8 for another one
+    checkpoint(store, "new", seconds=480.0, at=time.time())
+    assert summary.progress(results) == "2 of 7 done, about 18 min left"
+
+
+def checkpoint(store: Store, key: str, seconds: float, at: float) -> None:
+    path = store.path("checkpoints", key)
+    files.write_tensors(path, "checkpoints", key, {"weights": torch.zeros(1)}, {"seconds": seconds})
+    os.utime(path, (at, at))
+
+
+def test_a_table_is_printed_without_what_runs_attacks_or_draws(sweep: Path) -> None:
+    # seconds that everybody who looks at a table would wait
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from bench.results.sweep import Sweep\n"
+        "from bench.analysis import summary\n"
+        "print(summary.terminal(Sweep(Path(sys.argv[1])).table()))\n"
+        "assert not {'torch', 'foolbox', 'matplotlib', 'seaborn', 'scipy', 'hydra'} & set(sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program, str(sweep)], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert "it broke" in found.stdout
