@@ -818,7 +818,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("key without the code that measures", 'fingerprint.code("bench.cell")', "fingerprint.code(prepare)",
          f"{KEYS}samples_outlive_an_edit_of_what_measures_and_of_nothing_else"),
         ("key without the settings", '{"config": settings, "samples": samples,', '{"samples": samples,', f"{KEYS}every_setting_that_can_change_a_result_is_another_cell"),
-        ("key without the checkpoint", 'identity = parts.identity(config, scheme, checkpoint)', 'identity = parts.identity(config, scheme, "")', f"{KEYS}other_data_is_another_network_and_another_cell"),
+        ("key without the checkpoint", 'identity = parts.identity(config, scheme, checkpoint)', 'identity = parts.identity(config, scheme, "")', f"{KEYS}settings_of_training_are_another_network"),
         ("restore takes any weights", 'if trained.sha256 != checkpoint["sha256"]:', "if False:", f"{KEPT}weights_that_a_record_was_not_made_with_are_not_used"),
     ],
     "bench/looks.py": [
@@ -826,7 +826,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a look ignores the scheme", '        "defended": looker.identity,\n', "",
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
         ("a look ignores the weights", '        "weights": looker.weights,\n', "", "tests/test_gradients.py::test_what_cannot_be_restored_is_a_row_with_its_reason"),
-        ("a look ignores the samples", '{"samples": samples, "goal"', '{"goal"', f"{KEPT}cross_recognition_is_of_the_samples_that_are_there"),
+        ("a look ignores the samples", '{"samples": samples, "goal"', '{"goal"', f"{KEYS}whatever_leaves_samples_as_they_are_attacks_nothing"),
         ("a look ignores how often was looked", '"draws": draws, "seed": seed}\n    kept', '"seed": seed}\n    kept',
          f"{KEYS}whatever_leaves_samples_as_they_are_attacks_nothing"),
         ("a look is made again each time", "    return store.remember(kind, everything, made)\n", '    return store.keep(kind, "0" * 16, made())\n',

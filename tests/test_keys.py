@@ -191,13 +191,15 @@ def test_every_setting_that_can_change_a_result_is_another_cell() -> None:
 
 
 def test_settings_of_training_are_another_network() -> None:
-    found = [keys()[1]]
+    found = [keys()]
     for change in ("training.seed=1", "training.epochs=6", "training.batch_size=99", "training.learning_rate=2e-3",
                    "model.train_rates.fc=0.4"):  # fmt: skip
-        found.append(keys(change)[1])
-    assert len(set(found)) == len(found)
+        found.append(keys(change))
+    # and so another cell
+    for which in zip(*found, strict=True):
+        assert len(set(which)) == len(found)
     # what is random at test time only is none of the network's business
-    assert keys("scheme=fc", "test_rate=0.3", "seed=4")[1] == found[0]
+    assert keys("scheme=fc", "test_rate=0.3", "seed=4")[1] == found[0][1]
 
 
 def fit(seed: int, way: object, scheme: dict, learning_rate: float = 1e-3) -> nn.Module:
