@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 
 from bench import fingerprint, looks, parts, plan
-from bench.config import STRANGER, ConfigError, Reader
+from bench.checks import ConfigError
 from bench.measure import intervals, passes
+from bench.reader import STRANGER, Reader
 from bench.results.files import Unreadable, log
 from bench.results.store import OK, Store
 from bench.results.sweep import Sweep

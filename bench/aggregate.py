@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 from bench.analysis import summary
+from bench.checks import ConfigError
 from bench.command import guarded
-from bench.config import ConfigError
 from bench.results.store import MISSING
 from bench.results.sweep import NOT_RUN, Sweep
 

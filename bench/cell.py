@@ -5,28 +5,25 @@ it walks through; settings, sweeps and tables are not known here.
 """
 
 import dataclasses
-import hashlib
-import math
 import os
 import platform
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from bench import attacking, fingerprint, looks, parts, probe, process
+from bench import attacking, fingerprint, looks, parts, process
 from bench.attacking import AttackError
 from bench.attacks import criteria
-from bench.axes import names
-from bench.config import Config, ConfigError, decides
-from bench.datasets.arrays import unit
+from bench.checks import ConfigError
+from bench.config import Config
 from bench.defended import Defended, NotFinite
 from bench.looks import Looker
-from bench.measure import intervals, passes
 from bench.plan import Cell, not_applicable_key
+from bench.record import header, images_of, joined, repeats_of, seed_of
 from bench.results import store as stores
 from bench.results.files import Unreadable, log, set_aside
 from bench.results.store import Kept
@@ -57,7 +54,7 @@ def run(cell: Cell) -> dict[str, Any]:
             return _done(cell) or _compute(cell)
     except (Unreadable, OSError) as error:
         return {
-            **_header(cell.config, stores.FAILED, cell.key),
+            **header(cell.config, stores.FAILED, cell.key),
             "reason": f"can't be kept ({_reason(error, cell.config)})",
         }
 
@@ -67,14 +64,14 @@ def _compute(cell: Cell) -> dict[str, Any]:
     try:
         with process.threads(cell.config.threads):
             measured = _walk(cell)
-        record = {**_header(cell.config, stores.OK, cell.key), **measured}
+        record = {**header(cell.config, stores.OK, cell.key), **measured}
         warn(record["warnings"])
     except KeyboardInterrupt:
         raise
     # an attack of the user's can raise anything at all
     except BaseException as error:
         record = {
-            **_header(cell.config, stores.FAILED, cell.key),
+            **header(cell.config, stores.FAILED, cell.key),
             "reason": _reason(error, cell.config),
             "traceback": traceback.format_exc(),
         }
@@ -121,7 +118,7 @@ def not_applicable(config: Config, reason: str) -> dict[str, Any]:
         OSError: if it can't be kept.
     """
     key, where = not_applicable_key(config, reason), parts.store(config)
-    record = {**_header(config, stores.NOT_APPLICABLE, key), "reason": reason}
+    record = {**header(config, stores.NOT_APPLICABLE, key), "reason": reason}
     try:
         if where.read(key) is not None:
             return record
@@ -131,20 +128,8 @@ def not_applicable(config: Config, reason: str) -> dict[str, Any]:
     return record
 
 
-def _header(config: Config, status: str, key: str) -> dict[str, Any]:
-    settings = decides(config)
-    return {
-        "key": key,
-        "status": status,
-        "cell": names(settings),
-        "config": settings,
-        "versions": {**fingerprint.versions(), "python": platform.python_version()},
-        "git_revision": stores.git_revision(),
-    }
-
-
 def _walk(cell: Cell) -> dict[str, Any]:
-    config, data = cell.config, cell.dataset
+    config = cell.config
     trained = _trained(cell)
     defended = parts.behind(config, trained.network, cell.scheme, cell.identity["network"])
     looker = Looker(cell.identity, trained.sha256, config.batch_size, config.threads)
@@ -152,82 +137,18 @@ def _walk(cell: Cell) -> dict[str, Any]:
     # without a scheme: which images are worth attacking
     _check_worth(cell, looker, defended, bare.right)
     behind = _clean(cell, looker, defended) if defended.scheme else bare
-
-    kept_samples = _samples(cell, trained, defended, np.flatnonzero(bare.right))
-    samples = {name: tensor.numpy() for name, tensor in kept_samples.values.items()}
-    content = fingerprint.hash_tensors(kept_samples.values)
-    indices = samples["indices"]
-    draws = config.evaluation.draws if defended.random else 1
+    samples = _samples(cell, trained, defended, np.flatnonzero(bare.right))
     fresh = looks.fresh(
         cell.store,
         looker,
         lambda: defended,
-        content,
-        lambda: tuple(kept_samples.values[n] for n in ("perturbed", "labels", "targets")),
+        fingerprint.hash_tensors(samples.values),
+        lambda: [samples.values[name] for name in ("perturbed", "labels", "targets")],
         (config.criterion.kind, config.criterion.k),
-        draws,
-        _seed(cell, "evaluation"),
+        config.evaluation.draws if defended.random else 1,
+        seed_of(cell, "evaluation"),
     )
-    about, repeats = kept_samples.about, _repeats(cell)
-    count = len(indices) // repeats
-    fewer = config.count == "images" and count < config.samples
-    originals, claimed = _images(cell, indices), samples["claimed"]
-    moved = {n: v[claimed] for n, v in passes.distances(originals, samples["perturbed"]).items()}
-    path = cell.store.path("samples", kept_samples.key)
-    return {
-        "device": about["device"],
-        "device_kind": about["device_kind"],
-        "defended": cell.identity,
-        "seeds": {name: _seed(cell, name) for name in ("targets", "attack", "clean", "evaluation")},
-        "data": {
-            "fingerprint": data.fingerprint,
-            "shape": list(data.shape),
-            "classes": cell.classes,
-            "classes_of_labels": data.classes,
-        },
-        "checkpoint": {"key": cell.checkpoint, "sha256": trained.sha256},
-        "test_rates": {site: rate for site, (_, rate) in cell.scheme.items()},
-        "images": {
-            "count": count,
-            "targets_each": repeats,
-            "indices": indices.tolist(),
-            "targets": samples["targets"].tolist(),
-            "claimed": looks.flags(claimed),
-            "sha256": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in originals],
-        },
-        "samples": {
-            "key": kept_samples.key,
-            "file": f"samples/{path.name}",
-            "bytes": path.stat().st_size,
-            "content": content,
-            "sha256": hashlib.sha256(samples["perturbed"].tobytes()).hexdigest(),
-        },
-        "looks": {"clean_no_scheme": bare.key, "clean": behind.key, "fresh": fresh.key},
-        "metrics": {
-            "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
-            "clean_accuracy": intervals.estimate(behind.right.astype(float))._asdict(),
-            "claimed_success": intervals.estimate(claimed.astype(float), indices)._asdict(),
-            "fresh_success": intervals.estimate(fresh.success / draws, indices)._asdict(),
-            "fresh_accuracy": intervals.estimate(fresh.right / draws, indices)._asdict(),
-            "fresh_draws": draws,
-            **{name: int(samples[name].sum()) if name in samples else None for name in attacking.REMARKS},
-            "distance": {name: _moved(v, indices[claimed]) for name, v in moved.items() if len(v)},
-            "forward_passes_per_image": about["forward"] / about["tried"],
-            "backward_passes_per_image": about["backward"] / about["tried"],
-        },
-        "warnings": [
-            *([_PROBABILITIES.format(config.model.name)] if bare.probabilities else []),
-            *_of_scheme(cell, behind),
-            *(
-                [f"only {count} test images that the network gets right, not {config.samples}"]
-                if fewer
-                else []
-            ),
-            *_of_attack(config.attack.name, samples),
-            *_disagreeing(config.attack.name, claimed, fresh.success, defended.random),
-        ],
-        "seconds": {"attack": about["seconds"], "training": trained.seconds},
-    }
+    return joined(cell, trained, defended.random, bare, behind, samples, fresh)
 
 
 def clean(cell: Cell) -> tuple[np.ndarray, float]:
@@ -267,11 +188,11 @@ def _attack(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray)
     chosen = right[: config.samples] if config.count == "images" else right
     if config.criterion.targets == "all":
         goals = criteria.all_targets(data.y_test[chosen], cell.classes)
-        chosen = np.repeat(chosen, _repeats(cell))
+        chosen = np.repeat(chosen, repeats_of(cell))
     else:
-        goals = criteria.random_targets(data.y_test, cell.classes, _seed(cell, "targets"))[chosen]
+        goals = criteria.random_targets(data.y_test, cell.classes, seed_of(cell, "targets"))[chosen]
     images, labels, targets = (
-        torch.from_numpy(part).to(where) for part in (_images(cell, chosen), data.y_test[chosen], goals)
+        torch.from_numpy(part).to(where) for part in (images_of(cell, chosen), data.y_test[chosen], goals)
     )
 
     def goal(rows: slice) -> Any:
@@ -279,7 +200,7 @@ def _attack(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray)
         return criteria.criterion(kind, labels[rows].clone(), targets[rows].clone(), k)
 
     try:
-        with defended.model(_seed(cell, "attack")) as model:
+        with defended.model(seed_of(cell, "attack")) as model:
             attacked = attacking.attack(
                 cell.attack,
                 config.attack.name,
@@ -287,7 +208,7 @@ def _attack(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray)
                 goal,
                 model,
                 images,
-                seed=_seed(cell, "attack"),
+                seed=seed_of(cell, "attack"),
                 batch_size=config.batch_size,
                 successes=config.samples if config.count == "successes" else None,
             )
@@ -316,25 +237,10 @@ def _attack(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray)
     return Kept(stores.tensors({n: a for n, a in arrays.items() if a is not None}), about)
 
 
-def _images(cell: Cell, indices: np.ndarray) -> np.ndarray:
-    """Test images in [0, 1], shape (images, channels, height, width)."""
-    found: np.ndarray = unit(cell.dataset.x_test[indices])
-    return found
-
-
-def _repeats(cell: Cell) -> int:
-    """How often each image is attacked."""
-    return cell.classes - 1 if cell.config.criterion.targets == "all" else 1
-
-
-def _seed(cell: Cell, purpose: str) -> int:
-    return fingerprint.derive_seed(cell.config.seed, purpose)
-
-
 def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
     names = (cell.config.model.name, cell.config.scheme.name)
     classes = cell.classes
-    return looks.clean(cell.store, looker, defended, names, cell.dataset, classes, _seed(cell, "clean"))
+    return looks.clean(cell.store, looker, defended, names, cell.dataset, classes, seed_of(cell, "clean"))
 
 
 def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarray) -> None:
@@ -358,50 +264,6 @@ def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarr
         )
     if not right.any():
         raise TrainingError("the network gets no test image right, so that there is none to attack")
-
-
-def _moved(values: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """A distance's mean and median; of a single success there is no interval."""
-    mean = intervals.mean_interval(values, groups)._asdict()
-    return {**{k: m for k, m in mean.items() if math.isfinite(m)}, "median": float(np.median(values))}
-
-
-_PROBABILITIES = (
-    "outputs of {} look like probabilities (each row is at least 0 and sums to 1), where attacks expect "
-    "logits: leave out its softmax, or name what comes before it, model.outputs={{from: PATH}}"
-)
-
-
-def _of_scheme(cell: Cell, clean: looks.Clean) -> list[str]:
-    key = f"scheme {cell.config.scheme.name}"
-    said = [
-        f"{probe.MIXES.format(f'scheme: {cell.config.scheme.name}: the operation at site {site}')}: "
-        "results may depend on batch_size"
-        for site in clean.mixing
-    ]
-    return [*said, *([f"{key}: at its rates two passes over 100 images are equal"] if clean.alike else [])]
-
-
-def _of_attack(name: str, samples: Mapping[str, np.ndarray]) -> list[str]:
-    """What has to be said of what an attack gave, a line each."""
-    rows = len(samples["claimed"])
-    counts = {kind: int(samples[kind].sum()) for kind in attacking.REMARKS if kind in samples}
-    return [
-        f"attack {name}: {count} of {rows} images {attacking.REMARKS[kind]}"
-        for kind, count in counts.items()
-        if count
-    ]
-
-
-def _disagreeing(name: str, claimed: np.ndarray, success: np.ndarray, random_scheme: bool) -> list[str]:
-    """Where nothing is random, a claim and an evaluation must agree."""
-    beyond = int((claimed & (success < 1)).sum())
-    if random_scheme or not beyond:
-        return []
-    return [
-        f"attack {name}: claims {beyond} of {len(claimed)} images on which the criterion doesn't hold in "
-        "another pass, although nothing is random"
-    ]
 
 
 def _device_name(where: torch.device) -> str:

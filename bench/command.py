@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 from filelock import FileLock, Timeout
 
 from bench.axes import GROUPS
-from bench.config import ConfigError
+from bench.checks import ConfigError
 
 if TYPE_CHECKING:
     # imported where one of its errors is to be said: most commands compose nothing

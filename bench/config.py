@@ -4,29 +4,19 @@ Here belongs what a key may hold and the one line said when it holds something e
 settings make happen does not.
 """
 
-import argparse
 import dataclasses
-import difflib
-import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+
+from bench.checks import ConfigError, check_at_least, check_choice, check_finite, check_rate, fraction, number
 
 KINDS = ("untargeted", "targeted", "topk")
-
-
-class ConfigError(Exception):
-    """A setting that can't be used: one line that names the key and what is allowed."""
-
-
-class NotApplicable(ConfigError):
-    """Settings that are each fine but have no meaning together; in a sweep such a cell is left out."""
 
 
 def _named(value: Any) -> Any:
@@ -237,7 +227,7 @@ class TrainingConfig:
             check_at_least("training.batch_size", self.batch_size, 1)
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             raise ConfigError(f"training.learning_rate: expected over 0, up to 1, got {self.learning_rate}")
-        self.options = {key: _fraction(value) for key, value in self.options.items()}
+        self.options = {key: fraction(value) for key, value in self.options.items()}
 
 
 @dataclass
@@ -370,123 +360,3 @@ def _as_set(config: Config) -> dict[str, Any]:
     found = dataclasses.asdict(config)
     found["training"] |= found["training"].pop("options")
     return found
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Who reads records: what a record can't say by itself, since it must not decide what code runs.
-
-    Attributes:
-        trusted: Top-level packages that its ``_target_`` may name.
-        data_dir: Where data is; None: the environment variable ``BENCH_DATA_DIR``, or ``data``.
-    """
-
-    trusted: tuple[str, ...] = ("bench", "foolbox")
-    data_dir: str | None = None
-
-    def config(self, values: Mapping[str, Any]) -> Config:
-        """The settings of a record.
-
-        Args:
-            values: Its ``config``.
-
-        Raises:
-            ConfigError: if they are not of this version.
-        """
-        rest = {
-            "device": "auto",
-            "data_dir": self.data_dir or os.environ.get("BENCH_DATA_DIR", "data"),
-            "output_dir": "outputs",
-            "name": "sweep",
-            "transfer": True,
-            "trusted_modules": list(self.trusted),
-        }
-        data = dict(values["dataset"])
-        # nor what is fetched, and to where
-        data["options"] = {k: v for k, v in data["options"].items() if k not in ("url", "urls")}
-        try:
-            return typed({**values, **rest, "dataset": data})
-        except OmegaConfBaseException as error:
-            words = " ".join(str(error).split())
-            raise ConfigError(f"its settings are of another version ({words})") from None
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Gives a command the options that ``of`` reads."""
-        parser.add_argument("--data-dir", help="where data is (default: BENCH_DATA_DIR, or data)")
-        parser.add_argument(
-            "--trust",
-            action="append",
-            default=[],
-            metavar="PACKAGE",
-            help="a package of yours whose networks and operations may run; may be given again",
-        )
-
-    @classmethod
-    def of(cls, given: argparse.Namespace) -> "Reader":
-        """The reader that a command's options name."""
-        return cls((*cls.trusted, *given.trust), given.data_dir)
-
-
-STRANGER = Reader()
-"""Somebody who trusts nothing but this project and Foolbox."""
-
-
-def check_finite(key: str, value: Any) -> None:
-    """Raises ConfigError for a number, at any depth of ``value``, that is infinite or not a number."""
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            check_finite(f"{key}.{name}", part)
-    elif isinstance(value, list | tuple):
-        for place, part in enumerate(value):
-            check_finite(f"{key}.{place}", part)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{key}: expected a finite number, got {value}")
-
-
-def check_rate(key: str, rate: float | None) -> None:
-    """Raises ConfigError unless ``rate`` is None or dropout's, in [0, 1)."""
-    if rate is not None and not 0 <= rate < 1:
-        raise ConfigError(f"{key}: expected a rate in [0, 1), got {rate}")
-
-
-def number(key: str, value: Any) -> float:
-    """A number, or a fraction such as ``8/255``.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if value is None:
-        raise ConfigError(f"{key}: expected a value, got null")
-    try:
-        found = _fraction(value)
-        return float(found)
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise ConfigError(
-            f"{key}: Value {str(value)!r} of type {type(value).__name__!r} could not be converted to Float; "
-            "expected a number, or a fraction such as 8/255"
-        ) from None
-
-
-def _fraction(value: Any) -> Any:
-    """What a fraction comes to; of anything else, itself."""
-    if not isinstance(value, str) or not re.fullmatch(r"\s*[\d.]+\s*/\s*[\d.]+\s*", value):
-        return value
-    over, under = value.split("/")
-    return float(over) / float(under)
-
-
-def check_at_least(key: str, value: int, least: int) -> None:
-    """Raises ConfigError unless ``value`` is at least ``least``."""
-    if value < least:
-        raise ConfigError(f"{key}: expected at least {least}, got {value}")
-
-
-def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
-    """Raises ConfigError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        close = difflib.get_close_matches(value, choices, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"{key}: expected one of {', '.join(choices)}, got {value}{hint}")

@@ -8,7 +8,6 @@ itself, in [0, 1], before preprocessing. No network has to be written for it: si
 """
 
 import contextvars
-import difflib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,19 +19,13 @@ from torch import Tensor, nn
 from bench import identity as identities
 from bench.schemes.dropout import Dropout
 from bench.schemes.strength import Operation, strength_of
+from bench.sites import IMAGE, SiteError, among, normalised, unwrapped
 
 Scheme = Mapping[str, tuple[Operation, float]]
 """What acts where: for each site's name its operation and how strongly."""
 
-IMAGE = ""
-"""The path of the network's input."""
-
 _now: contextvars.ContextVar[int | None] = contextvars.ContextVar("whose pass this is", default=None)
 _numbers = itertools.count(1)
-
-
-class SiteError(ValueError):
-    """A site, or an output, that a network hasn't got: one line, which begins with the site's name."""
 
 
 class NotFinite(RuntimeError):
@@ -125,7 +118,7 @@ class Defended:
             strength = strength_of(operation)
             strength.check(site, rate)
             if site not in self.sites:
-                raise SiteError(f"{site}: the network has no such site; {_among(site, self.sites)}")
+                raise SiteError(f"{site}: the network has no such site; {among(site, self.sites)}")
             if strength.acts(rate):
                 self.scheme[site] = (operation, rate)
         modules = dict(self.network.named_modules())
@@ -134,7 +127,7 @@ class Defended:
             named.append(("outputs", outputs.get("from", "")))
         for site, path in named:
             if path not in modules or not path:
-                raise SiteError(f"{site}: no submodule {path!r}; {_among(path, [m for m in modules if m])}")
+                raise SiteError(f"{site}: no submodule {path!r}; {among(path, [m for m in modules if m])}")
 
     @property
     def device(self) -> torch.device:
@@ -181,7 +174,7 @@ class Defended:
         else:
             network, operations = self.known["network"], self.known["operations"]
         rates = {site: rate for site, (_, rate) in self.scheme.items()}
-        return identity(network, self.sites, operations, rates, self.preprocessing, self.outputs)
+        return identity_of(network, self.sites, operations, rates, self.preprocessing, self.outputs)
 
     @contextmanager
     def model(self, seed: int) -> Iterator[nn.Module]:
@@ -297,20 +290,7 @@ class Behind(nn.Module):
         return act
 
 
-def normalised(sites: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Each site's paths as a tuple.
-
-    Raises:
-        SiteError: for a site without any.
-    """
-    found = {site: (paths,) if isinstance(paths, str) else tuple(paths) for site, paths in sites.items()}
-    for site, paths in found.items():
-        if not paths or not all(isinstance(path, str) for path in paths):
-            raise SiteError(f"{site}: expected a path of a submodule, or several, got {list(paths)}")
-    return found
-
-
-def identity(
+def identity_of(
     network: Any,
     sites: Mapping[str, Sequence[str]],
     operations: Mapping[str, Any],
@@ -333,49 +313,3 @@ def identity(
         "preprocessing": preprocessing and preprocessing.identity,
         "outputs": outputs,
     }
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The module that a ``DataParallel`` is of; others are themselves."""
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return unwrapped(network.module) if isinstance(network, wrappers) else network
-
-
-@torch.no_grad()
-def trace(network: nn.Module, images: Tensor) -> dict[str, list[Any]]:
-    """What each submodule gives in one pass: for each path, and each time that it is reached, a shape.
-
-    Of what isn't a tensor it is the type's name. A submodule that is not reached has an empty list.
-
-    Args:
-        network: In evaluation mode.
-        images: Shape (batch, channels, height, width), preprocessed.
-    """
-    found: dict[str, list[Any]] = {}
-    handles = []
-
-    def watch(path: str) -> Callable[..., None]:
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            shown = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            found[path].append(shown)
-
-        return look
-
-    try:
-        for path, part in network.named_modules(remove_duplicate=False):
-            if path:
-                found[path] = []
-                handles.append(part.register_forward_hook(watch(path)))
-        network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
-
-
-def _among(name: str, names: Any) -> str:
-    names = list(names)
-    close = difflib.get_close_matches(name, names, 3, 0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"allowed: {', '.join(names[:20]) or 'none'}{', ...' if len(names) > 20 else ''}"

@@ -215,11 +215,6 @@ def _words(code: CodeType) -> set[str]:
     return found.union(*(_words(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
-def source(function: Any) -> str:
-    """SHA-256 of what one function says, without its comments, docstrings and layout."""
-    return digest(_meaning(ast.parse(textwrap.dedent(inspect.getsource(function)))))
-
-
 @cache
 def _read(path: str, changed_ns: int, package: str) -> tuple[str, tuple[str, ...]]:
     """What a module means, and what it imports; read once, until the file changes."""

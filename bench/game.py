@@ -31,8 +31,8 @@ import pandas as pd
 from scipy.optimize import linprog
 
 from bench import axes
+from bench.checks import ConfigError
 from bench.command import Parser, fail, guarded
-from bench.config import ConfigError
 from bench.results import sweep
 from bench.results.files import write_text
 from bench.results.store import OK

@@ -4,10 +4,6 @@ Here belongs the drawing of gradients through the networks and schemes of a swee
 said of them; no attack is run here. "Defensive Dropout" explains by the gradients' variance why a
 higher rate at test time holds better, and why stochastic activation pruning does not (section 3.3,
 Fig. 4). By itself: ``python -m bench.gradients outputs/sweep``.
-
-The gradient is that of C&W's objective f (its equation 5, kappa 0) with respect to the image, at the
-original image. f is taken without its clamp at ``-kappa``, which acts only on a draw that outputs
-the target there already.
 """
 
 import argparse
@@ -17,20 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import eagerpy as ep
 import numpy as np
 import pandas as pd
 import torch
-from foolbox.criteria import TargetedMisclassification
-from torch import Tensor, nn
 from tqdm import tqdm
 
 from bench import axes, fingerprint, looks, parts, plan
-from bench.attacks import criteria
+from bench.checks import ConfigError
 from bench.command import guarded
-from bench.config import STRANGER, ConfigError, Reader
 from bench.datasets.arrays import unit
-from bench.measure import intervals, ranks
+from bench.measure import gradients, intervals, ranks
+from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results import sweep
 from bench.results.files import Unreadable
@@ -54,57 +47,6 @@ OUTCOMES = ("clean_accuracy_pct", "claimed_success_pct", "fresh_success_pct")
 FIGURES = tuple(f"{name}{end}" for name in (*MEASURES, *OUTCOMES) for end in ("", "_low", "_high"))
 LAST = ("checkpoint", "gradient_images", "gradient_draws", *FIGURES, "reason", "key")
 """What stands in a table behind what names a cell."""
-
-
-def draw(model: nn.Module, images: Tensor, targets: Tensor, draws: int, batch_size: int) -> Tensor:
-    """Gradients of ``max{Z_i: i != t} - Z_t`` with respect to the image, each of a pass of its own.
-
-    Args:
-        model: A network whose parameters are frozen, its scheme installed.
-        images: In [0, 1], shape (images, channels, height, width).
-        targets: The classes t, shape (images,).
-        draws: How often each image is passed.
-        batch_size: Images a pass.
-
-    Returns:
-        Shape (draws, images, channels, height, width), in logits a unit pixel, on the CPU.
-
-    Source: "Defensive Dropout", equation (5).
-    """
-
-    def once(x: Tensor, t: Tensor) -> Tensor:
-        x = x.clone().requires_grad_()
-        f = criteria.margin(TargetedMisclassification(t), ep.astensor(model(x)))
-        return torch.autograd.grad(f.raw.sum(), x)[0].cpu()
-
-    batches = list(zip(images.split(batch_size), targets.split(batch_size), strict=True))
-    return torch.stack([torch.cat([once(*batch) for batch in batches]) for _ in range(draws)])
-
-
-def measure(drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """What an image's gradients have in common, and what not.
-
-    Args:
-        drawn: Gradients, shape (draws, images, ...); at least 2 draws.
-
-    Returns:
-        For each image: ``variance`` over draws, unbiased, mean over its values; ``signal``, the square
-        of the mean gradient, mean over its values, less what the variance adds to it over this
-        many draws, so that it is unbiased too (and may be under 0 where there is no mean to be seen);
-        ``cosine`` between two different draws, mean over all pairs, a gradient of zero counting as
-        at a right angle to any other. Shape (images,) each.
-    """
-    draws = len(drawn)
-    flat = drawn.reshape(*drawn.shape[:2], -1).astype(np.float64)
-    variance = flat.var(0, ddof=1).mean(1)
-    lengths = np.linalg.norm(flat, axis=2, keepdims=True)
-    units = flat / np.where(lengths > 0, lengths, 1)
-    pairs = (units.sum(0) ** 2).sum(1) - (units**2).sum((0, 2))
-    return {
-        "variance": variance,
-        "signal": (flat.mean(0) ** 2).mean(1) - variance / draws,
-        "cosine": pairs / (draws * (draws - 1)),
-    }
 
 
 def table(
@@ -291,14 +233,12 @@ def _of_record(
         inputs, goals = torch.from_numpy(unit(data.x_test[indices])), torch.from_numpy(targets)
         with defended.model(fingerprint.derive_seed(seed, "gradients")) as model:
             where = defended.device
-            found = draw(model, inputs.to(where), goals.to(where), draws, config.batch_size).numpy()
-        seen = {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
+            found = gradients.draw(model, inputs.to(where), goals.to(where), draws, config.batch_size).numpy()
+        seen = {**gradients.measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
         return tensors(seen)
 
-    # of this module, which imports everything, only what decides
-    own = [fingerprint.source(draw), fingerprint.source(measure)]
     looker = looks.Looker.of(record)
-    kept = looks.look(store, looker, "gradients", decides, drawn, (criteria,), own, "gradients")
+    kept = looks.look(store, looker, "gradients", decides, drawn, (gradients,), "gradients")
     return {name: tensor.numpy() for name, tensor in kept.values.items()}
 
 

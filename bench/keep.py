@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.checks import ConfigError
 from bench.command import Parser, guarded
-from bench.config import ConfigError
 from bench.results.files import Unreadable, write_document
 from bench.results.store import LOOKS, MISSING, OK, Kept, Store, key_of
 from bench.results.sweep import Sweep

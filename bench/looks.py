@@ -59,7 +59,6 @@ def look(
     decides: Mapping[str, Any],
     make: Callable[[], Mapping[str, Any]],
     code: Sequence[Any] = (passes,),
-    source: Sequence[str] = (),
     kind: str = LOOKS,
 ) -> Kept:
     """What was seen before, or is seen now and kept.
@@ -71,7 +70,6 @@ def look(
         decides: Everything else that decides what is seen, as JSON-able values: images, draws, seed.
         make: Looks; gives JSON-able values, or tensors for a kind of its own.
         code: Modules that measure.
-        source: Hashes of functions that do.
         kind: The folder's name.
     """
     asked = {
@@ -81,7 +79,7 @@ def look(
         "how": [looker.batch_size, looker.threads],
         **decides,
     }
-    how = {"versions": fingerprint.versions(), "code": [fingerprint.code(defended_module, *code), *source]}
+    how = {"versions": fingerprint.versions(), "code": fingerprint.code(defended_module, *code)}
 
     def made() -> Kept:
         with process.threads(looker.threads):

@@ -15,10 +15,11 @@ import torch
 from torch import nn
 
 from bench import datasets, fingerprint, targets
-from bench import defended as sites_of
-from bench.config import Config, ConfigError, NotApplicable, OperationConfig
+from bench import sites as paths_of
+from bench.checks import ConfigError, NotApplicable
+from bench.config import Config, OperationConfig
 from bench.datasets.arrays import Dataset
-from bench.defended import Defended, Preprocessing, Scheme, SiteError
+from bench.defended import Defended, Preprocessing, Scheme, identity_of
 from bench.results.store import Store
 from bench.schemes import Dropout, Operation, strength_of
 from bench.training import fit
@@ -82,8 +83,8 @@ def sites(config: Config) -> dict[str, tuple[str, ...]]:
         NotApplicable: for a scheme's site that there isn't.
     """
     try:
-        found = sites_of.normalised(config.model.sites)
-    except SiteError as error:
+        found = paths_of.normalised(config.model.sites)
+    except paths_of.SiteError as error:
         raise ConfigError(f"model.sites.{error}") from None
     for site in config.model.train_rates:
         if site not in found:
@@ -215,7 +216,7 @@ def identity(config: Config, acting: Scheme, checkpoint: str) -> dict[str, Any]:
     network = {"checkpoint": checkpoint, "target": target, "files": files, "code": code}
     rates = {site: rate for site, (operation, rate) in acting.items() if strength_of(operation).acts(rate)}
     before, outputs = preprocessing(config), config.model.outputs
-    return sites_of.identity(network, sites(config), operations(config), rates, before, outputs)
+    return identity_of(network, sites(config), operations(config), rates, before, outputs)
 
 
 def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None) -> Defended:
@@ -235,7 +236,7 @@ def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None
     before, outputs = preprocessing(config), config.model.outputs
     try:
         return Defended(network, sites(config), acting, preprocessing=before, outputs=outputs, known=known)
-    except SiteError as error:
+    except paths_of.SiteError as error:
         where = "model." if str(error).startswith("outputs:") else "model.sites."
         raise ConfigError(f"{where}{error}") from None
 

@@ -14,10 +14,13 @@ import torch
 from torch import nn
 
 from bench import attacking, datasets, defended, fingerprint, parts, probe, targets
+from bench import sites as sites_of
 from bench.attacks import criteria
-from bench.config import STRANGER, Config, ConfigError, Reader, decides
+from bench.checks import ConfigError
+from bench.config import Config, decides
 from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Scheme
+from bench.reader import STRANGER, Reader
 from bench.results.files import Unreadable
 from bench.results.store import Store, key_of
 from bench.training import fit, kept
@@ -217,8 +220,8 @@ def submodules(config: Config) -> Submodules:
         (p, kinds[p], [o[1:] if isinstance(o, tuple) else o for o in given]) for p, given in found.items()
     ]
     try:
-        sites = defended.normalised(config.model.sites)
-    except defended.SiteError as error:
+        sites = sites_of.normalised(config.model.sites)
+    except sites_of.SiteError as error:
         raise ConfigError(f"model.sites.{error}") from None
     return Submodules(data.shape, sites, reached)
 

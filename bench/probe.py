@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from bench import fingerprint
 from bench.attacking import settings_kept
 from bench.attacks import criteria
-from bench.config import AttackConfig, ConfigError, CriterionConfig, NotApplicable
-from bench.defended import Defended, NotFinite, SiteError, check_finite, trace, unwrapped
+from bench.checks import ConfigError, NotApplicable
+from bench.config import AttackConfig, CriterionConfig
+from bench.defended import Defended, NotFinite, check_finite
 from bench.schemes import Operation, strength_of
+from bench.sites import SiteError, trace, unwrapped
 from bench.training.weightfiles import WeightsError
 
 IMAGES = 3
@@ -109,7 +111,7 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
 
 
 def traced(model: nn.Module, name: str, images: Tensor) -> dict[str, list[Any]]:
-    """What each submodule of a network gives, as ``defended.trace`` says it.
+    """What each submodule of a network gives, as ``sites.trace`` says it.
 
     Raises:
         ConfigError: if the network fails on images, shape (batch, channels, height, width), preprocessed.

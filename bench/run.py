@@ -26,8 +26,10 @@ from tqdm import tqdm
 
 from bench import config as settings
 from bench.axes import GROUPS
+from bench.checks import ConfigError, NotApplicable
 from bench.command import bear_output, fail, guarded, hold, lost_signal, one_line, stopped
-from bench.config import STRANGER, Config, ConfigError, NotApplicable, Reader
+from bench.config import Config
+from bench.reader import STRANGER, Reader
 from bench.results.files import Unreadable, log
 from bench.results.store import OK, Store
 

@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 
 from bench import cell, parts, plan
-from bench import config as settings
 from bench.analysis import figures
+from bench.checks import ConfigError, check_rate
 from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
-from bench.config import Config, ConfigError
+from bench.config import Config
 from bench.plan import Cell
 from bench.results.files import write_document, write_text
 from bench.results.store import OK
@@ -115,8 +115,8 @@ def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
         strength = strength_of(operation)
         if not strength.grows:
             raise ConfigError(
-                f"scheme: at site {site} of {config.scheme.name} more {strength.name} is weaker, and the search "
-                "raises a rate, of which more has to be stronger"
+                f"scheme: at site {site} of {config.scheme.name} more {strength.name} is weaker, and the "
+                "search raises a rate, of which more has to be stronger"
             )
     return config
 
@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train_rates = list(dict.fromkeys(options.train_rates))
     try:
         for rate in train_rates:
-            settings.check_rate("--train-rates", rate)
+            check_rate("--train-rates", rate)
         if not 0.001 <= options.step < 1:
             raise ConfigError(f"--step: expected a number in [0.001, 1), got {options.step:g}")
         if not 0 < options.max_loss < math.inf:

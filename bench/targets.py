@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import fingerprint
-from bench.config import ConfigError
+from bench.checks import ConfigError
 
 ROOMS = {
     "dataset": ("bench.datasets",),

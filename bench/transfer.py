@@ -18,10 +18,11 @@ import torch
 from tqdm import tqdm
 
 from bench import axes, fingerprint, looks, plan
+from bench.checks import ConfigError
 from bench.command import guarded
-from bench.config import STRANGER, ConfigError, Reader
 from bench.defended import Defended
 from bench.measure import intervals
+from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results.files import Unreadable
 from bench.results.store import OK, Store

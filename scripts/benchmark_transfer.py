@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from bench import plan, transfer
-from bench.config import Reader
 from bench.measure import passes
+from bench.reader import Reader
 from bench.results.store import OK, Store
 from bench.results.sweep import Sweep, write_manifest
 

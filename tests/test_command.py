@@ -17,7 +17,8 @@ from running import Run, start
 import bench
 from bench import command, parts, run, search, transfer
 from bench.analysis import summary
-from bench.config import Config, ConfigError
+from bench.checks import ConfigError
+from bench.config import Config
 from bench.results.store import Store
 
 QUICK = ("samples=4", "training.epochs=3", "evaluation.draws=2")

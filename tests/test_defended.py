@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.defended import Defended, NotFinite, Preprocessing, SiteError, check_finite, trace, unwrapped
+from bench.defended import Defended, NotFinite, Preprocessing, check_finite
 from bench.models import TwoConv
 from bench.schemes import Dropout, Noise, strength_of
+from bench.sites import SiteError, trace, unwrapped
 
 SITES = {"input": "", "feature": ["layers.pool1", "layers.pool2"], "fc": "layers.relu3"}
 

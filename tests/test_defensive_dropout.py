@@ -7,11 +7,11 @@ import pytest
 from omegaconf import OmegaConf
 from running import Run
 
-from bench.config import STRANGER
 from bench.measure.intervals import estimate
 from bench.papers import defensive_dropout, defensive_dropout_claims, published, report
 from bench.papers.published import Findings
 from bench.papers.report import Swept
+from bench.reader import STRANGER
 from bench.run import conf_dir
 
 QUICK = (

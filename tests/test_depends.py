@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from running import Outcome, Run
 
 from bench import aggregate, axes, cell, config, fingerprint, game, gradients, plan, run, targets, transfer
-from bench.config import ConfigError, Reader
+from bench.checks import ConfigError
+from bench.reader import Reader
 from bench.results import files
 from bench.results import store as stores
 from bench.results.store import Kept, Store

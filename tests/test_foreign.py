@@ -14,7 +14,7 @@ from running import Outcome, Run
 from torch import nn
 
 from bench import cell, datasets, probe
-from bench.config import ConfigError
+from bench.checks import ConfigError
 from bench.defended import Defended, NotFinite
 from bench.measure import passes
 from bench.results.store import Store

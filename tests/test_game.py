@@ -8,7 +8,7 @@ import pytest
 from running import Outcome, Run
 
 from bench import axes, game
-from bench.config import ConfigError
+from bench.checks import ConfigError
 from bench.results.columns import COLUMNS
 from bench.results.store import Store
 from bench.results.sweep import Table, write_manifest

@@ -8,7 +8,7 @@ import pytest
 from running import Run
 
 from bench import accuracy, fingerprint, gradients, transfer
-from bench.config import ConfigError
+from bench.checks import ConfigError
 from bench.keep import keep, main
 from bench.measure.intervals import estimate
 from bench.results.files import write_document

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bench import cell, cli, parts, plan
-from bench.config import ConfigError, NotApplicable
+from bench.checks import ConfigError, NotApplicable
 from bench.datasets import digits
 from bench.run import compose
 
@@ -154,7 +154,7 @@ def test_weights_of_ones_own_are_evaluated_as_they_are(mine: Mine) -> None:
 
 
 def reader(mine: Mine) -> object:
-    from bench.config import Reader
+    from bench.reader import Reader
 
     return Reader(("bench", "foolbox", "nets"), str(mine.folder))
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bench import parts
-from bench.config import ConfigError
+from bench.checks import ConfigError
 from bench.fingerprint import hash_tensors
 from bench.papers import pictures
 from bench.papers.report import Swept

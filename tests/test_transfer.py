@@ -8,8 +8,8 @@ import torch
 from running import Run
 
 from bench import plan, transfer
-from bench.config import Reader
 from bench.measure import passes
+from bench.reader import Reader
 from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
 

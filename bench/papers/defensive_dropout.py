@@ -20,14 +20,15 @@ import pandas as pd
 
 from bench import game, gradients
 from bench.analysis import figures
+from bench.checks import ConfigError
 from bench.command import guarded
-from bench.config import ConfigError, Reader
 from bench.measure.intervals import Estimate, difference
 from bench.papers import report
 from bench.papers.claims import words
 from bench.papers.defensive_dropout_claims import CITED, CURVES, MAX_LOSS_PCT, all_claims
 from bench.papers.published import ENDS, Findings, estimate_of
 from bench.papers.report import Page, Paper, Row, Swept, Table
+from bench.reader import Reader
 from bench.results import files as records
 from bench.results.store import OK
 from bench.results.sweep import Sweep

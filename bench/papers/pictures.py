@@ -12,10 +12,11 @@ import pandas as pd
 
 from bench import parts
 from bench.analysis import figures
-from bench.config import STRANGER, ConfigError, Reader
+from bench.checks import ConfigError
 from bench.datasets import unit
 from bench.papers.published import MEAN
 from bench.papers.report import Page, Swept
+from bench.reader import STRANGER, Reader
 
 
 def pair(

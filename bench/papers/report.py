@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from bench.command import Parser
-from bench.config import STRANGER, Reader
 from bench.measure import ranks
 from bench.papers import published
 from bench.papers.claims import NOT_MEASURED, Claim
 from bench.papers.published import Findings
+from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results.columns import COLUMNS as _COLUMNS
 from bench.results.store import OK

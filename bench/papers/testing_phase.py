@@ -14,12 +14,13 @@ import pandas as pd
 
 from bench import accuracy, transfer
 from bench.analysis import figures
+from bench.checks import ConfigError
 from bench.command import guarded
-from bench.config import ConfigError, Reader
 from bench.papers import pictures, report
 from bench.papers.published import MEAN, Findings, with_means
 from bench.papers.report import Page, Paper, Swept, Table
 from bench.papers.testing_phase_claims import ATTACKS, CLAIMS, NAMES, RECOGNITION, SCHEMES
+from bench.reader import Reader
 from bench.results import files as records
 from bench.results.store import OK
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench import axes
 from bench.axes import AXES, Axis
-from bench.config import ConfigError
+from bench.checks import ConfigError
 from bench.results import files as records
 from bench.results.columns import COLUMNS, Column
 from bench.results.store import MISSING, NOT_APPLICABLE, OK, Store

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bench.defended import unwrapped
+from bench.sites import unwrapped
 from bench.training.weightfiles import WeightsError, read, short, some
 
 log = logging.getLogger("bench")

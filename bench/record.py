@@ -1,0 +1,181 @@
+"""What a record says: its samples and the looks at them, joined.
+
+Here belong a record's fields, and what has to be said of a result in words. How any of it was computed does
+not; what the columns of a table are is in ``results.columns``.
+"""
+
+import hashlib
+import math
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench import attacking, fingerprint, probe
+from bench.axes import names
+from bench.config import Config, decides
+from bench.datasets.arrays import unit
+from bench.looks import Clean, Fresh, flags
+from bench.measure import intervals, passes
+from bench.plan import Cell
+from bench.results import store as stores
+from bench.results.store import Kept
+from bench.training.kept import Trained
+
+
+def header(config: Config, status: str, key: str) -> dict[str, Any]:
+    """What every record says, whatever became of its cell."""
+    settings = decides(config)
+    return {
+        "key": key,
+        "status": status,
+        "cell": names(settings),
+        "config": settings,
+        "versions": {**fingerprint.versions(), "python": platform.python_version()},
+        "git_revision": stores.git_revision(),
+    }
+
+
+def joined(
+    cell: Cell,
+    trained: Trained,
+    random: bool,
+    bare: Clean,
+    behind: Clean,
+    kept: Kept,
+    fresh: Fresh,
+) -> dict[str, Any]:
+    """What a record of status ``ok`` says besides its header: its samples and looks, joined.
+
+    Args:
+        cell: The cell.
+        trained: Its network.
+        random: Whether its scheme draws.
+        bare, behind: The test images, passed without its scheme and under it.
+        kept: Its adversarial samples.
+        fresh: These on draws of their own.
+    """
+    config, data = cell.config, cell.dataset
+    samples = {name: tensor.numpy() for name, tensor in kept.values.items()}
+    indices, draws = samples["indices"], fresh.draws
+    about, repeats = kept.about, repeats_of(cell)
+    count = len(indices) // repeats
+    fewer = config.count == "images" and count < config.samples
+    originals, claimed = images_of(cell, indices), samples["claimed"]
+    moved = {n: v[claimed] for n, v in passes.distances(originals, samples["perturbed"]).items()}
+    path = cell.store.path("samples", kept.key)
+    return {
+        "device": about["device"],
+        "device_kind": about["device_kind"],
+        "defended": cell.identity,
+        "seeds": {name: seed_of(cell, name) for name in ("targets", "attack", "clean", "evaluation")},
+        "data": {
+            "fingerprint": data.fingerprint,
+            "shape": list(data.shape),
+            "classes": cell.classes,
+            "classes_of_labels": data.classes,
+        },
+        "checkpoint": {"key": cell.checkpoint, "sha256": trained.sha256},
+        "test_rates": {site: rate for site, (_, rate) in cell.scheme.items()},
+        "images": {
+            "count": count,
+            "targets_each": repeats,
+            "indices": indices.tolist(),
+            "targets": samples["targets"].tolist(),
+            "claimed": flags(claimed),
+            "sha256": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in originals],
+        },
+        "samples": {
+            "key": kept.key,
+            "file": f"samples/{path.name}",
+            "bytes": path.stat().st_size,
+            "content": fingerprint.hash_tensors(kept.values),
+            "sha256": hashlib.sha256(samples["perturbed"].tobytes()).hexdigest(),
+        },
+        "looks": {"clean_no_scheme": bare.key, "clean": behind.key, "fresh": fresh.key},
+        "metrics": {
+            "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
+            "clean_accuracy": intervals.estimate(behind.right.astype(float))._asdict(),
+            "claimed_success": intervals.estimate(claimed.astype(float), indices)._asdict(),
+            "fresh_success": intervals.estimate(fresh.success / draws, indices)._asdict(),
+            "fresh_accuracy": intervals.estimate(fresh.right / draws, indices)._asdict(),
+            "fresh_draws": draws,
+            **{name: int(samples[name].sum()) if name in samples else None for name in attacking.REMARKS},
+            "distance": {name: _moved(v, indices[claimed]) for name, v in moved.items() if len(v)},
+            "forward_passes_per_image": about["forward"] / about["tried"],
+            "backward_passes_per_image": about["backward"] / about["tried"],
+        },
+        "warnings": [
+            *([_PROBABILITIES.format(config.model.name)] if bare.probabilities else []),
+            *_of_scheme(cell, behind),
+            *(
+                [f"only {count} test images that the network gets right, not {config.samples}"]
+                if fewer
+                else []
+            ),
+            *_of_attack(config.attack.name, samples),
+            *_disagreeing(config.attack.name, claimed, fresh.success, random),
+        ],
+        "seconds": {"attack": about["seconds"], "training": trained.seconds},
+    }
+
+
+def images_of(cell: Cell, indices: np.ndarray) -> np.ndarray:
+    """Test images in [0, 1], shape (images, channels, height, width)."""
+    found: np.ndarray = unit(cell.dataset.x_test[indices])
+    return found
+
+
+def repeats_of(cell: Cell) -> int:
+    """How often each image is attacked."""
+    return cell.classes - 1 if cell.config.criterion.targets == "all" else 1
+
+
+def seed_of(cell: Cell, purpose: str) -> int:
+    """The seed of what is drawn for one purpose."""
+    return fingerprint.derive_seed(cell.config.seed, purpose)
+
+
+def _moved(values: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """A distance's mean and median; of a single success there is no interval."""
+    mean = intervals.mean_interval(values, groups)._asdict()
+    return {**{k: m for k, m in mean.items() if math.isfinite(m)}, "median": float(np.median(values))}
+
+
+_PROBABILITIES = (
+    "outputs of {} look like probabilities (each row is at least 0 and sums to 1), where attacks expect "
+    "logits: leave out its softmax, or name what comes before it, model.outputs={{from: PATH}}"
+)
+
+
+def _of_scheme(cell: Cell, clean: Clean) -> list[str]:
+    key = f"scheme {cell.config.scheme.name}"
+    said = [
+        f"{probe.MIXES.format(f'scheme: {cell.config.scheme.name}: the operation at site {site}')}: "
+        "results may depend on batch_size"
+        for site in clean.mixing
+    ]
+    return [*said, *([f"{key}: at its rates two passes over 100 images are equal"] if clean.alike else [])]
+
+
+def _of_attack(name: str, samples: Mapping[str, np.ndarray]) -> list[str]:
+    """What has to be said of what an attack gave, a line each."""
+    rows = len(samples["claimed"])
+    counts = {kind: int(samples[kind].sum()) for kind in attacking.REMARKS if kind in samples}
+    return [
+        f"attack {name}: {count} of {rows} images {attacking.REMARKS[kind]}"
+        for kind, count in counts.items()
+        if count
+    ]
+
+
+def _disagreeing(name: str, claimed: np.ndarray, success: np.ndarray, random_scheme: bool) -> list[str]:
+    """Where nothing is random, a claim and an evaluation must agree."""
+    beyond = int((claimed & (success < 1)).sum())
+    if random_scheme or not beyond:
+        return []
+    return [
+        f"attack {name}: claims {beyond} of {len(claimed)} images on which the criterion doesn't hold in "
+        "another pass, although nothing is random"
+    ]
