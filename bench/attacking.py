@@ -22,9 +22,9 @@ from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bench import fingerprint
 from bench.defended import NotFinite
 from bench.process import seeded
+from bench.results import fingerprint
 
 NEAR = 1e-6
 """How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""

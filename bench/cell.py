@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import attacking, fingerprint, looks, parts, process
+from bench import attacking, looks, parts, process
 from bench.attacking import AttackError
 from bench.attacks import criteria
 from bench.checks import ConfigError
@@ -24,6 +24,7 @@ from bench.defended import Defended, NotFinite
 from bench.looks import Looker
 from bench.plan import Cell, not_applicable_key
 from bench.record import header, images_of, joined, repeats_of, seed_of
+from bench.results import fingerprint
 from bench.results import store as stores
 from bench.results.files import Unreadable, log, set_aside
 from bench.results.store import Kept

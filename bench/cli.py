@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.checks import ConfigError
 from bench.command import Parser, fail, guarded, lost_signal
 
 
@@ -28,8 +29,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--config-dir", "-cd", type=Path, help="folder of files of your own, as for python -m bench.run"
     )
     sites.set_defaults(do=lambda given: print(list_sites(given.overrides, given.config_dir)))
+    keep = commands.add_parser(
+        "keep",
+        help="keep what lasts of sweeps",
+        description="Copies the records of sweeps and what was seen in looks, without samples and networks: "
+        "small enough for a repository, and enough for every table and report.",
+    )
+    keep.add_argument("sweeps", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
+    keep.add_argument("--into", type=Path, required=True, help="such as outputs/reference/NAME")
+    keep.set_defaults(do=lambda given: print(*_keep(given.sweeps, given.into), sep="\n"))
     given = parser.parse_args(arguments)
     given.do(given)
+
+
+def _keep(sweeps: Sequence[Path], into: Path) -> list[Path]:
+    from bench.analysis.keep import keep
+    from bench.results.files import Unreadable
+
+    try:
+        return keep(sweeps, into)
+    except Unreadable as error:
+        raise ConfigError(str(error)) from None
 
 
 def list_sites(overrides: Sequence[str], config_dir: Path | None = None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import identity as identities
+from bench.results import identity as identities
 from bench.schemes.dropout import Dropout
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import IMAGE, SiteError, among, normalised, unwrapped

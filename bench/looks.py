@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from bench import defended as defended_module
-from bench import fingerprint, probe, process
+from bench import probe, process
 from bench.attacks import criteria
 from bench.datasets.arrays import unit
 from bench.defended import Defended
 from bench.measure import passes
+from bench.results import fingerprint
 from bench.results.store import LOOKS, Kept, Store
 
 

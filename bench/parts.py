@@ -14,12 +14,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from bench import datasets, fingerprint, targets
+from bench import datasets, targets
 from bench import sites as paths_of
 from bench.checks import ConfigError, NotApplicable
 from bench.config import Config, OperationConfig
 from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Preprocessing, Scheme, identity_of
+from bench.results import fingerprint
 from bench.results.store import Store
 from bench.schemes import Dropout, Operation, strength_of
 from bench.training import fit

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import attacking, datasets, defended, fingerprint, parts, probe, targets
+from bench import attacking, datasets, defended, parts, probe, targets
 from bench import sites as sites_of
 from bench.attacks import criteria
 from bench.checks import ConfigError
@@ -21,6 +21,7 @@ from bench.config import Config, decides
 from bench.datasets.arrays import Dataset
 from bench.defended import Defended, Scheme
 from bench.reader import STRANGER, Reader
+from bench.results import fingerprint
 from bench.results.files import Unreadable
 from bench.results.store import Store, key_of
 from bench.training import fit, kept

@@ -14,12 +14,12 @@ import torch
 from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 
-from bench import fingerprint
 from bench.attacking import settings_kept
 from bench.attacks import criteria
 from bench.checks import ConfigError, NotApplicable
 from bench.config import AttackConfig, CriterionConfig
 from bench.defended import Defended, NotFinite, check_finite
+from bench.results import fingerprint
 from bench.schemes import Operation, strength_of
 from bench.sites import SiteError, trace, unwrapped
 from bench.training.weightfiles import WeightsError

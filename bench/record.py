@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from bench import attacking, fingerprint, probe
+from bench import attacking, probe
 from bench.axes import names
 from bench.config import Config, decides
 from bench.datasets.arrays import unit
 from bench.looks import Clean, Fresh, flags
 from bench.measure import intervals, passes
 from bench.plan import Cell
+from bench.results import fingerprint
 from bench.results import store as stores
 from bench.results.store import Kept
 from bench.training.kept import Trained

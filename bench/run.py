@@ -302,7 +302,8 @@ def recognition(results: Path) -> bool:
     Returns:
         Whether it could be written.
     """
-    from bench import cell, transfer
+    from bench import cell
+    from bench.analysis import transfer
 
     if not Command.transfer:
         transfer.remove(results)

@@ -9,8 +9,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import fingerprint
 from bench.checks import ConfigError
+from bench.results import fingerprint
 
 ROOMS = {
     "dataset": ("bench.datasets",),

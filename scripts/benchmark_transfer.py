@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from bench import plan, transfer
+from bench import plan
+from bench.analysis import transfer
 from bench.measure import passes
 from bench.reader import Reader
 from bench.results.store import OK, Store

@@ -519,7 +519,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
         ("the training half is limited", "read(train, None)", "read(train, limit)", f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
     ],
-    "bench/identity.py": [
+    "bench/results/identity.py": [
         ("attributes don't count", "if name not in OWN:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
         ("hooks don't count", "            if hooks:\n", "            if False:\n", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
         ("one module at two places is two", "if id(one) in self.met:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
@@ -551,7 +551,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a second name of a tensor is missing", " and id(expected.get(n)) not in held]", "]", f"{WEIGHTS}what_may_be_missing_infinite_or_without_size"),
         ("a submodule without a file keeps its first weights", "    if left:\n", "    if False:\n", f"{WEIGHTS}several_files_go_into_a_submodule_each"),
     ],
-    "bench/imports.py": [
+    "bench/results/imports.py": [
         ("keys without the versions", "return version(package)", 'return ""', f"{KEYS}versions_are_the_installed_ones"),
         ("what a package's __init__ says is not looked at", "if not module or _says(base, alias.name):", "if _says(base, alias.name):",
          f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
@@ -566,7 +566,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("every distribution is asked", "if is_bench(package) and not is_bench(base):", "if False:",
          f"{CODE}what_no_installed_package_is_asked_of_costs_no_look_at_all_of_them"),
     ],
-    "bench/fingerprint.py": [
+    "bench/results/fingerprint.py": [
         ("files count by their path", 'return value if content is None else {"content": content}', "return value",
          "tests/test_depends.py::test_files_that_options_name_count_by_their_content"),
         ("every purpose has the same seed", 'f"{seed} {purpose}"', 'f"{seed}"', "tests/test_fingerprint.py::test_no_two_purposes_share_a_seed"),
@@ -747,13 +747,13 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("drawing is imported before a table is printed", "from bench import records\n", "from bench import records\nfrom bench.analysis import figures as figures\n",
          "tests/analysis/test_summary.py::test_a_table_is_printed_without_what_runs_attacks_or_draws"),
     ],
-    "bench/aggregate.py": [
+    "bench/analysis/aggregate.py": [
         ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("a sweep with a hole is whole", "0 if all([summary.write(one) for one in sweeps]) else 1", "0 if [summary.write(one) for one in sweeps] else 1",
          "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("records that are missing are not said", "        found.say_missing(one)\n", "", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
     ],
-    "bench/keep.py": [
+    "bench/analysis/keep.py": [
         ("single draws are kept", "if n != SINGLE_DRAWS}", "}", "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
         ("others' looks are kept", "return not samples or samples in [", "return True or samples in [",
          "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
@@ -856,7 +856,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEYS}samples_of_other_weights_are_set_aside_and_made_again"),
         ("samples needn't be there", "    if not found.path.is_file():\n", "    if False:\n", f"{KEPT}a_record_never_speaks_of_samples_that_are_not_there"),
     ],
-    "bench/transfer.py": [
+    "bench/analysis/transfer.py": [
         ("changed code looks all the same", "        unlike = self._unlike(other)\n", '        unlike = ""\n',
          "tests/test_transfer.py::test_an_edited_operation_looks_at_nothing_until_its_cells_are_computed_again"),
         ("row and column swapped in the table", '"generated_under": generated["defence"],\n                            "recognised_by": recogniser["defence"],',
@@ -910,7 +910,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
         ("a ConfigError is a traceback", "return ConfigError, HydraException", "return HydraException, HydraException", f"{DEPENDS}a_sweep_without_its_store_keeps_its_table"),
     ],
-    "bench/search.py": [
+    "bench/analysis/search.py": [
         ("a loss of exactly what is allowed is allowed", "9) >= max_loss:", "9) > max_loss:", "tests/test_search.py::test_a_loss_of_exactly_what_is_allowed_is_too_much"),
         ("the rate that broke the requirement is the answer", "return Found(train_rate, trace[-2][0],", "return Found(train_rate, trace[-1][0],",
          "tests/test_search.py::test_it_takes_the_most_accurate_network_and_the_largest_rate_that_costs_little"),
@@ -918,7 +918,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_search.py::test_it_takes_the_most_accurate_network_and_the_largest_rate_that_costs_little"),
         ("rates are not rounded", "(round(k * step, 9) for k", "(k * step for k", "tests/test_search.py::test_it_never_reaches_1_however_little_dropout_costs"),
     ],
-    "bench/game.py": [
+    "bench/analysis/game.py": [
         ("the defender maximises", "_mix(payoff), _mix(-payoff.T)", "_mix(payoff), _mix(payoff.T)", "tests/test_game.py"),
         ("maximin is the best of the best", "maximin=float(worst.max())", "maximin=float(best.max())", "tests/test_game.py::test_matching_pennies"),
         ("a defence that costs exactly the loss stays", "if x >= max_loss}", "if x > max_loss}", "tests/test_game.py::test_a_defence_that_costs_too_much_is_left_out"),
@@ -927,14 +927,14 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("cells of different networks are one game", "if len(seen) > 1:", "if False:", "tests/test_game.py::test_cells_of_different_networks_are_no_game"),
         ("the first of several records counts", 'keep="last"', 'keep="first"', "tests/test_game.py::test_a_finished_record_counts_wherever_a_hole_of_the_same_settings_is"),
     ],
-    "bench/gradients.py": [
+    "bench/analysis/gradients.py": [
         ("variance over n, not n - 1", "flat.var(0, ddof=1)", "flat.var(0)", "tests/test_gradients.py::test_few_draws_are_right_on_average"),
         ("signal with the draws' noise in it", "- variance / draws", "", "tests/test_gradients.py::test_few_draws_are_right_on_average"),
         ("a draw is paired with itself", "- (units**2).sum((0, 2))", "", "tests/test_gradients.py::test_cosine_is_the_mean_over_pairs"),
         ("the scheme doesn't act", "with defended.model(fingerprint", "with defended.twin.model(fingerprint",
          "tests/test_gradients.py::test_measures_follow_the_rate"),
     ],
-    "bench/accuracy.py": [
+    "bench/analysis/accuracy.py": [
         ("training accuracy is the test set's",
          '("training", data.x_train, data.y_train)', '("training", data.x_test, data.y_test)',
          "tests/test_testing_phase.py::test_table_1_is_the_accuracy_under_each_scheme"),

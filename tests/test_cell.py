@@ -166,7 +166,7 @@ def test_bad_options_of_a_way_of_training_get_one_line(bench_run: Run, tmp_path:
 
 
 def test_cross_recognition_can_be_left_out(bench_run: Run, output_dir: Path) -> None:
-    from bench import transfer
+    from bench.analysis import transfer
 
     arguments = ("-m", "scheme=none,fc", "attack=fgsm_fixed", "samples=6", "name=uncrossed", *QUICK)
     folder = output_dir / "uncrossed"

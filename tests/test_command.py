@@ -15,8 +15,8 @@ from hydra.errors import MissingConfigException
 from running import Run, start
 
 import bench
-from bench import command, parts, run, search, transfer
-from bench.analysis import summary
+from bench import command, parts, run
+from bench.analysis import search, summary, transfer
 from bench.checks import ConfigError
 from bench.config import Config
 from bench.results.store import Store

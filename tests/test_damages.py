@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import aggregate, cell, config, plan, run, transfer
-from bench.analysis import figures
+from bench import cell, config, plan, run
+from bench.analysis import aggregate, figures, transfer
 from bench.results import store as stores
 from bench.results.store import Store
 from bench.results.sweep import write_manifest

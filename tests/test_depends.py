@@ -17,10 +17,11 @@ import torch
 from omegaconf import OmegaConf
 from running import Outcome, Run
 
-from bench import aggregate, axes, cell, config, fingerprint, game, gradients, plan, run, targets, transfer
+from bench import axes, cell, config, plan, run, targets
+from bench.analysis import aggregate, game, gradients, transfer
 from bench.checks import ConfigError
 from bench.reader import Reader
-from bench.results import files
+from bench.results import files, fingerprint
 from bench.results import store as stores
 from bench.results.store import Kept, Store
 from bench.results.sweep import Sweep, swept, table, write_manifest

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from bench import fingerprint, imports
+from bench.results import fingerprint, imports
 
 Package = Callable[[dict[str, str]], None]
 

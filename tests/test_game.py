@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from running import Outcome, Run
 
-from bench import axes, game
+from bench import axes
+from bench.analysis import game
 from bench.checks import ConfigError
 from bench.results.columns import COLUMNS
 from bench.results.store import Store

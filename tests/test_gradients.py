@@ -10,9 +10,11 @@ import torch
 from running import Run
 from torch import nn
 
-from bench import datasets, fingerprint, gradients, plan
+from bench import datasets, plan
+from bench.analysis import gradients
 from bench.defended import Defended
 from bench.measure import intervals
+from bench.results import fingerprint
 from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
 

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from bench import identity
-from bench.fingerprint import Unidentified
+from bench.results import identity
+from bench.results.fingerprint import Unidentified
 
 
 @dataclass

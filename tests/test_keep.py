@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import accuracy, fingerprint, gradients, transfer
+from bench.analysis import accuracy, gradients, transfer
+from bench.analysis.keep import keep
 from bench.checks import ConfigError
-from bench.keep import keep, main
+from bench.cli import main
 from bench.measure.intervals import estimate
+from bench.results import fingerprint
 from bench.results.files import write_document
 from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
@@ -118,9 +120,9 @@ def test_what_was_changed_since_it_was_kept_is_noticed(sweep: Path, tmp_path: Pa
 
 
 def test_a_kept_sweep_can_be_kept_again_beside_others(sweep: Path, tmp_path: Path) -> None:
-    main([str(sweep), "--into", str(tmp_path / "one")])
-    main([str(tmp_path / "one" / "mine"), "--into", str(tmp_path / "both")])
-    main([str(sweep.parent / "other"), "--into", str(tmp_path / "both")])
+    main(["keep", str(sweep), "--into", str(tmp_path / "one")])
+    main(["keep", str(tmp_path / "one" / "mine"), "--into", str(tmp_path / "both")])
+    main(["keep", str(sweep.parent / "other"), "--into", str(tmp_path / "both")])
     for name in ("mine", "other"):
         one, other = (transfer.table(folder / name) for folder in (sweep.parent, tmp_path / "both"))
         pd.testing.assert_frame_equal(one, other)

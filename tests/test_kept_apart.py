@@ -15,8 +15,9 @@ from running import Outcome, Run, fresh
 from safetensors.numpy import load_file
 from torch.nn import functional
 
-from bench import cell, datasets, plan, transfer
+from bench import cell, datasets, plan
 from bench import run as command
+from bench.analysis import transfer
 from bench.measure import passes
 from bench.results.store import Store
 from bench.training.fit import Standard

@@ -12,9 +12,10 @@ from running import Run
 from torch import nn
 from torch.nn import functional
 
-from bench import attacking, cell, datasets, fingerprint, plan, schemes
+from bench import attacking, cell, datasets, plan, schemes
 from bench import run as command
 from bench.defended import Defended
+from bench.results import fingerprint
 from bench.results.store import Kept, key_of
 from bench.training import fit as fitting
 

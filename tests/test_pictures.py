@@ -8,9 +8,9 @@ import pytest
 
 from bench import parts
 from bench.checks import ConfigError
-from bench.fingerprint import hash_tensors
 from bench.papers import pictures
 from bench.papers.report import Swept
+from bench.results.fingerprint import hash_tensors
 from bench.results.store import Kept, Store, tensors
 
 LABELS = np.array([3, 3, 1, 2, 2])

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from running import Outcome
 
-from bench import cell, search
+from bench import cell
+from bench.analysis import search
 from bench.measure import passes
 from bench.results.store import Store
 from bench.training import kept

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import accuracy, transfer
-from bench.keep import keep
+from bench.analysis import accuracy, transfer
+from bench.analysis.keep import keep
 from bench.measure.intervals import FULL_DEPENDENCE, mean_interval
 from bench.papers import published, report, testing_phase
 from bench.papers.published import Findings

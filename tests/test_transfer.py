@@ -7,7 +7,8 @@ import pytest
 import torch
 from running import Run
 
-from bench import plan, transfer
+from bench import plan
+from bench.analysis import transfer
 from bench.measure import passes
 from bench.reader import Reader
 from bench.results.store import Store

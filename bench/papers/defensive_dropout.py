@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import game, gradients
-from bench.analysis import figures
+from bench.analysis import figures, game, gradients
 from bench.checks import ConfigError
 from bench.command import guarded
 from bench.measure.intervals import Estimate, difference

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from bench import accuracy, transfer
-from bench.analysis import figures
+from bench.analysis import accuracy, figures, transfer
 from bench.checks import ConfigError
 from bench.command import guarded
 from bench.papers import pictures, report

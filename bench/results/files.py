@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 
-from bench import fingerprint
+from bench.results import fingerprint
 
 if TYPE_CHECKING:
     # imported where tensors are: records, and tables of them, have none

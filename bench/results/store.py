@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import fingerprint
+from bench.results import fingerprint
 from bench.results.files import (
     FORMAT,
     Unreadable,

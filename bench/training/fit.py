@@ -16,10 +16,10 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from tqdm import tqdm
 
-from bench import fingerprint
 from bench.datasets.arrays import Dataset, unit
 from bench.defended import Behind, Defended
 from bench.process import seeded
+from bench.results import fingerprint
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """What a step lowers: one number, of a network, images (batch, ...) in [0, 1] and labels (batch,)."""

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import fingerprint
 from bench.datasets.arrays import Dataset
 from bench.measure import intervals
+from bench.results import fingerprint
 from bench.results.files import Unreadable, set_aside
 from bench.results.store import Kept, Store, key_of
 from bench.training.fit import LOWER, Plan, TrainingError, built, fit, state_of, untrained

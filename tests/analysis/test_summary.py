@@ -11,8 +11,7 @@ import pytest
 import torch
 from recording import record, settings
 
-from bench import aggregate
-from bench.analysis import figures, summary
+from bench.analysis import aggregate, figures, summary
 from bench.results import files
 from bench.results.store import Store
 from bench.results.sweep import Table, write_manifest

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.fingerprint import hash_tensors
 from bench.results import files
+from bench.results.fingerprint import hash_tensors
 from bench.results.store import Kept, Store, tensors
 
 

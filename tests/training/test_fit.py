@@ -255,7 +255,7 @@ def test_seed_decides_what_a_network_draws_by_itself(few: datasets.Dataset) -> N
 
 
 def test_weights_of_two_conv_are_those_of_plain_pytorch(few: datasets.Dataset) -> None:
-    from bench.fingerprint import derive_seed
+    from bench.results.fingerprint import derive_seed
 
     few = dataclasses.replace(few, x_train=few.x_train[:160], y_train=few.y_train[:160])
     with torch.random.fork_rng(devices=[]):

@@ -19,7 +19,15 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from bench.imports import VERSIONED, distributions, imports, installed_version, is_standard, located, spec_of
+from bench.results.imports import (
+    VERSIONED,
+    distributions,
+    imports,
+    installed_version,
+    is_standard,
+    located,
+    spec_of,
+)
 
 if TYPE_CHECKING:
     # imported where tensors are: keys of most things have none

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bench import fingerprint, looks, parts, plan
+from bench import looks, parts, plan
 from bench.checks import ConfigError
 from bench.measure import intervals, passes
 from bench.reader import STRANGER, Reader
+from bench.results import fingerprint
 from bench.results.files import Unreadable, log
 from bench.results.store import OK, Store
 from bench.results.sweep import Sweep

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bench import fingerprint
-from bench.fingerprint import Unidentified
-from bench.imports import distributions
+from bench.results import fingerprint
+from bench.results.fingerprint import Unidentified
+from bench.results.imports import distributions
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 """Of a module: what somebody has registered to be called in a pass, or on the way back."""

@@ -2,9 +2,9 @@
 
 Here belongs the portable form: the manifests, the records, and what was seen in looks at samples and
 networks, with the counts of each image, but neither samples nor networks. It is a sweep folder with its store
-beside it, and read as such. How any of it is computed does not belong here. By itself:
+beside it, and read as such. How any of it is computed does not belong here.
 
-    python -m bench.keep outputs/testing_phase/targeted outputs/testing_phase/top3 \
+    python -m bench keep outputs/testing_phase/targeted outputs/testing_phase/top3 \
         --into outputs/reference/testing_phase
 
 Looks are found there by what was asked, and not by the code and the versions that answered, so that a
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.checks import ConfigError
-from bench.command import Parser, guarded
 from bench.results.files import Unreadable, write_document
 from bench.results.store import LOOKS, MISSING, OK, Kept, Store, key_of
 from bench.results.sweep import Sweep
@@ -106,20 +105,3 @@ def _is_of(asked: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> bool:
         return False
     samples = asked.get("samples", "").removeprefix("claimed of ")
     return not samples or samples in [record["samples"]["content"] for record in own]
-
-
-@guarded
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command of the module's docstring."""
-    parser = Parser(prog="python -m bench.keep", description="Keep what lasts of sweeps.")
-    parser.add_argument("sweeps", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
-    parser.add_argument("--into", type=Path, required=True, help="such as outputs/reference/NAME")
-    given = parser.parse_args(arguments)
-    try:
-        print(*keep(given.sweeps, given.into), sep="\n")
-    except Unreadable as error:
-        raise ConfigError(str(error)) from None
-
-
-if __name__ == "__main__":
-    main()
