@@ -80,11 +80,12 @@ def test_two_that_ask_at_once_train_once(
 
 
 def test_network_comes_back_frozen_and_silent(data: datasets.Dataset, tmp_path: Path) -> None:
-    model = trained(plan(), data, tmp_path).network
-    assert not model.training
-    assert not any(p.requires_grad for p in model.parameters())
     images = torch.from_numpy(data.x_test[:50])
-    assert torch.equal(model(images), model(images))
+    for _ in ("trained", "from its checkpoint"):
+        model = trained(plan(), data, tmp_path).network
+        assert not model.training
+        assert not any(p.requires_grad for p in model.parameters())
+        assert torch.equal(model(images), model(images))
 
 
 def test_damaged_checkpoint_is_set_aside_and_trained_again(
@@ -128,11 +129,12 @@ def test_masks_act_in_training(data: datasets.Dataset) -> None:
 
 def test_a_network_leaves_training_without_its_dropout(data: datasets.Dataset) -> None:
     """A teacher gives its labels before it is ever saved and loaded."""
-    model = training.fit(
-        plan(), dataclasses.replace(data, x_train=data.x_train[:256], y_train=data.y_train[:256]), CPU
-    )
+    small = dataclasses.replace(data, x_train=data.x_train[:256], y_train=data.y_train[:256])
     images = torch.from_numpy(data.x_test[:50])
-    assert torch.equal(model(images), model(images))
+    for path in ("layers.relu3", ""):
+        behind = dropping(path, schemes.Dropout(), 0.5)
+        model = training.fit(dataclasses.replace(plan(), behind=behind), small, CPU)
+        assert torch.equal(model(images), model(images))
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +225,10 @@ def test_network_of_any_build_is_the_same_trained_kept_and_trained_again(
     assert (fitted(images).argmax(1).numpy() == data.y_test).mean() > 0.5
 
     torch.manual_seed(1)  # another state of the generators than before
-    found = trained(plan_for(network, epochs=20, learning_rate=1e-2), few, tmp_path)
-    assert torch.equal(found.network(images), fitted(images))
-    assert not any(p.requires_grad for p in found.network.parameters())
+    for _ in ("trained again", "from its checkpoint"):
+        found = trained(plan_for(network, epochs=20, learning_rate=1e-2), few, tmp_path)
+        assert torch.equal(found.network(images), fitted(images))
+        assert not any(p.requires_grad for p in found.network.parameters())
     assert not list(tmp_path.glob("*/.*.tmp"))
 
 
