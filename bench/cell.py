@@ -226,7 +226,7 @@ def _walk(cell: Cell) -> dict[str, Any]:
             *_of_attack(config.attack.name, samples),
             *_disagreeing(config.attack.name, claimed, fresh.success, defended.random),
         ],
-        "seconds": {"attack": about["seconds"], "training": trained.seconds},
+        "seconds": {"attack": float(about["seconds"]), "training": trained.seconds},
     }
 
 
@@ -311,7 +311,8 @@ def _attack(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray)
         "tried": attacked.tried,
         "forward": attacked.passes.forward,
         "backward": attacked.passes.backward,
-        "seconds": attacked.seconds,
+        # of one width, since a record names its samples' size, and they may be made again
+        "seconds": f"{attacked.seconds:012.3f}",
     }
     return Kept(stores.tensors({n: a for n, a in arrays.items() if a is not None}), about)
 

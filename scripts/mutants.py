@@ -856,6 +856,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("no lock on a cell", "with cell.store.lock(cell.key):", "if True:", f"{KEPT}two_that_want_one_cell_attack_once"),
         ("samples of other weights are taken", 'if found.about["weights"] != trained.sha256:', "if False:",
          f"{KEYS}samples_of_other_weights_are_set_aside_and_made_again"),
+        ("samples' size follows how long they took", 'f"{attacked.seconds:012.3f}"', "str(attacked.seconds)",
+         f"{KEYS}samples_of_other_weights_are_set_aside_and_made_again"),
         ("samples needn't be there", "    if not found.path.is_file():\n", "    if False:\n", f"{KEPT}a_record_never_speaks_of_samples_that_are_not_there"),
     ],
     "bench/transfer.py": [
