@@ -115,8 +115,8 @@ def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
         strength = strength_of(operation)
         if not strength.grows:
             raise ConfigError(
-                f"scheme: at site {site} of {config.scheme.name} more {strength.name} is weaker, and the search "
-                "raises a rate, of which more has to be stronger"
+                f"scheme: at site {site} of {config.scheme.name} more {strength.name} is weaker, and the "
+                "search raises a rate, of which more has to be stronger"
             )
     return config
 
