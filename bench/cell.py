@@ -6,7 +6,6 @@ it walks through; settings, sweeps and tables are not known here.
 
 import dataclasses
 import os
-import platform
 import time
 import traceback
 from collections.abc import Sequence
@@ -15,15 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import attacking, looks, parts, process
+from bench import looks, parts, process
 from bench.attacking import AttackError
-from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.config import Config
+from bench.crafting import Order, craft
 from bench.defended import Defended, NotFinite
 from bench.looks import Looker
 from bench.plan import Cell, not_applicable_key
-from bench.record import header, images_of, joined, repeats_of, seed_of
+from bench.record import header, joined, seed_of
 from bench.results import fingerprint
 from bench.results import store as stores
 from bench.results.files import Unreadable, log, set_aside
@@ -172,70 +171,37 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
 
 def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray) -> Kept:
     """The cell's adversarial samples: those that were made with these very weights before, or made now."""
-    store = cell.store
-    found = store.remember("samples", cell.samples, lambda: _attack(cell, trained, defended, right))
+    store, config, data = cell.store, cell.config, cell.dataset
+    order = Order(
+        attack=cell.attack,
+        name=config.attack.name,
+        epsilon=config.attack.epsilon,
+        kind=config.criterion.kind,
+        k=config.criterion.k,
+        targets=config.criterion.targets,
+        count=config.count,
+        samples=config.samples,
+        seed=config.seed,
+        batch_size=config.batch_size,
+    )
+
+    def make() -> Kept:
+        try:
+            arrays, about = craft(order, defended, data.x_test, data.y_test, cell.classes, right)
+        except BaseException:
+            # whatever it was, it may have come after the attack changed the network, which later cells share
+            _networks.clear()
+            raise
+        return Kept(stores.tensors(arrays), {**about, "weights": trained.sha256})
+
+    found = store.remember("samples", cell.samples, make)
     if found.about["weights"] != trained.sha256:
         set_aside(Unreadable(found.path, "of other weights than its network has now"))
-        found = store.remember("samples", cell.samples, lambda: _attack(cell, trained, defended, right))
+        found = store.remember("samples", cell.samples, make)
     if not found.path.is_file():
         # a record names its samples
         raise Unreadable(found.path, "can't be written")
     return found
-
-
-def _attack(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray) -> Kept:
-    """Attacks the first images that the network gets right, once or once for each wrong class."""
-    config, data, where = cell.config, cell.dataset, defended.device
-    chosen = right[: config.samples] if config.count == "images" else right
-    if config.criterion.targets == "all":
-        goals = criteria.all_targets(data.y_test[chosen], cell.classes)
-        chosen = np.repeat(chosen, repeats_of(cell))
-    else:
-        goals = criteria.random_targets(data.y_test, cell.classes, seed_of(cell, "targets"))[chosen]
-    images, labels, targets = (
-        torch.from_numpy(part).to(where) for part in (images_of(cell, chosen), data.y_test[chosen], goals)
-    )
-
-    def goal(rows: slice) -> Any:
-        kind, k = config.criterion.kind, config.criterion.k
-        return criteria.criterion(kind, labels[rows].clone(), targets[rows].clone(), k)
-
-    try:
-        with defended.model(seed_of(cell, "attack")) as model:
-            attacked = attacking.attack(
-                cell.attack,
-                config.attack.name,
-                config.attack.epsilon,
-                goal,
-                model,
-                images,
-                seed=seed_of(cell, "attack"),
-                batch_size=config.batch_size,
-                successes=config.samples if config.count == "successes" else None,
-            )
-    except BaseException:
-        # whatever it was, it may have come after the attack changed the network, which later cells share
-        _networks.clear()
-        raise
-    count = len(attacked.images)
-    arrays = {
-        "perturbed": attacked.images.cpu().numpy(),
-        "indices": chosen[:count].astype(np.int64),
-        "labels": data.y_test[chosen[:count]],
-        "targets": goals[:count],
-        "claimed": attacked.claimed,
-        **{name: getattr(attacked, name) for name in attacking.REMARKS},
-    }
-    about = {
-        "weights": trained.sha256,
-        "device": _device_name(where),
-        "device_kind": where.type,
-        "tried": attacked.tried,
-        "forward": attacked.passes.forward,
-        "backward": attacked.passes.backward,
-        "seconds": attacked.seconds,
-    }
-    return Kept(stores.tensors({n: a for n, a in arrays.items() if a is not None}), about)
 
 
 def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
@@ -265,12 +231,6 @@ def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarr
         )
     if not right.any():
         raise TrainingError("the network gets no test image right, so that there is none to attack")
-
-
-def _device_name(where: torch.device) -> str:
-    if where.type == "cuda":
-        return torch.cuda.get_device_name(where)
-    return f"{where.type} ({platform.machine()})"
 
 
 def heal(cell: Cell, error: Unreadable) -> dict[str, Any]:

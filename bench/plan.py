@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import attacking, datasets, defended, parts, probe, targets
+from bench import crafting, datasets, parts, probe, targets
 from bench import sites as sites_of
-from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.config import Config, decides
 from bench.datasets.arrays import Dataset
@@ -115,7 +114,7 @@ def prepare(config: Config) -> Cell:
         "seed": config.seed,
         "how": [config.batch_size, config.threads],
         "versions": fingerprint.versions(),
-        "code": fingerprint.code(attacking, criteria, defended, attacked, type(attack)),
+        "code": fingerprint.code(crafting, attacked, type(attack)),
     }
     settings = decides(config)
     # what is left of these is in the samples' key

@@ -15,6 +15,7 @@ import numpy as np
 from bench import attacking, probe
 from bench.axes import names
 from bench.config import Config, decides
+from bench.crafting import repeats
 from bench.datasets.arrays import unit
 from bench.looks import Clean, Fresh, flags
 from bench.measure import intervals, passes
@@ -60,10 +61,10 @@ def joined(
     config, data = cell.config, cell.dataset
     samples = {name: tensor.numpy() for name, tensor in kept.values.items()}
     indices, draws = samples["indices"], fresh.draws
-    about, repeats = kept.about, repeats_of(cell)
-    count = len(indices) // repeats
+    about, each = kept.about, repeats(config.criterion.targets, cell.classes)
+    count = len(indices) // each
     fewer = config.count == "images" and count < config.samples
-    originals, claimed = images_of(cell, indices), samples["claimed"]
+    originals, claimed = unit(data.x_test[indices]), samples["claimed"]
     moved = {n: v[claimed] for n, v in passes.distances(originals, samples["perturbed"]).items()}
     path = cell.store.path("samples", kept.key)
     return {
@@ -81,7 +82,7 @@ def joined(
         "test_rates": {site: rate for site, (_, rate) in cell.scheme.items()},
         "images": {
             "count": count,
-            "targets_each": repeats,
+            "targets_each": each,
             "indices": indices.tolist(),
             "targets": samples["targets"].tolist(),
             "claimed": flags(claimed),
@@ -118,19 +119,8 @@ def joined(
             *_of_attack(config.attack.name, samples),
             *_disagreeing(config.attack.name, claimed, fresh.success, random),
         ],
-        "seconds": {"attack": about["seconds"], "training": trained.seconds},
+        "seconds": {"attack": float(about["seconds"]), "training": trained.seconds},
     }
-
-
-def images_of(cell: Cell, indices: np.ndarray) -> np.ndarray:
-    """Test images in [0, 1], shape (images, channels, height, width)."""
-    found: np.ndarray = unit(cell.dataset.x_test[indices])
-    return found
-
-
-def repeats_of(cell: Cell) -> int:
-    """How often each image is attacked."""
-    return cell.classes - 1 if cell.config.criterion.targets == "all" else 1
 
 
 def seed_of(cell: Cell, purpose: str) -> int:

@@ -13,6 +13,7 @@ from torch import nn
 from bench import datasets, plan
 from bench.analysis import gradients
 from bench.defended import Defended
+from bench.measure import gradients as drawing
 from bench.measure import intervals
 from bench.results import fingerprint
 from bench.results.store import Store
@@ -62,7 +63,7 @@ def test_variance_of_a_linear_network_is_what_dropout_makes_it(rate: float) -> N
     defended, w = linear(rate)
     images, draws = torch.rand(3, 1, 6, 6), 1000
     with defended.model(1) as model:
-        drawn = gradients.draw(model, images, torch.ones(3, dtype=torch.int64), draws, batch_size=2)
+        drawn = drawing.draw(model, images, torch.ones(3, dtype=torch.int64), draws, batch_size=2)
     assert drawn.shape == (draws, 3, 1, 6, 6)
     # each value of the gradient is 0 or w / (1 - rate)
     odds = rate / (1 - rate)
@@ -72,7 +73,7 @@ def test_variance_of_a_linear_network_is_what_dropout_makes_it(rate: float) -> N
     kurtosis = 3 + (1 - 6 * rate * (1 - rate)) / (rate * (1 - rate))
     tolerance = 5 * expected * math.sqrt((kurtosis - 1) / draws)
     assert ((found - expected).abs() < tolerance).all()
-    measured = gradients.measure(drawn.numpy())
+    measured = drawing.measure(drawn.numpy())
     assert measured["variance"] == pytest.approx(expected.mean().item(), rel=0.08)
     assert measured["signal"] == pytest.approx((w**2).mean().item(), rel=0.08)
     assert intervals.ratio(measured["variance"], measured["signal"]).mean == pytest.approx(odds, rel=0.08)
@@ -82,7 +83,7 @@ def test_few_draws_are_right_on_average() -> None:
     defended, w = linear(0.8)
     images, targets = torch.rand(800, 1, 6, 6), torch.ones(800, dtype=torch.int64)
     with defended.model(1) as model:
-        measured = gradients.measure(gradients.draw(model, images, targets, 3, batch_size=800).numpy())
+        measured = drawing.measure(drawing.draw(model, images, targets, 3, batch_size=800).numpy())
     for name, expected in (("variance", 4 * (w**2).mean().item()), ("signal", (w**2).mean().item())):
         error = measured[name].std() / math.sqrt(800)
         assert abs(measured[name].mean() - expected) < 5 * error
@@ -99,7 +100,7 @@ def test_gradient_is_the_objectives_by_finite_differences() -> None:
         z = model(x)[0]
         return (max(z[0], z[1]) - z[target]).item()
 
-    drawn = gradients.draw(model, image, torch.tensor([target]), 2, batch_size=5)
+    drawn = drawing.draw(model, image, torch.tensor([target]), 2, batch_size=5)
     assert torch.equal(drawn[0], drawn[1])
     for at in range(4):
         step = torch.zeros(4, dtype=torch.float64)
@@ -118,7 +119,7 @@ def test_cosine_is_the_mean_over_pairs() -> None:
             a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
             for a, b in ((drawn[i, image], drawn[j, image]) for i, j in pairs)
         ]
-        assert gradients.measure(drawn)["cosine"][image] == pytest.approx(np.mean(cosines))
+        assert drawing.measure(drawn)["cosine"][image] == pytest.approx(np.mean(cosines))
 
 
 def test_measures_follow_the_rate(swept: Path) -> None:
@@ -177,7 +178,7 @@ def test_attacks_share_gradients_and_nothing_is_drawn_twice(
     swept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    draw = gradients.draw
+    draw = drawing.draw
 
     def spy(*arguments: object) -> torch.Tensor:
         drawn.append(1)
@@ -185,9 +186,7 @@ def test_attacks_share_gradients_and_nothing_is_drawn_twice(
 
     for path in (swept.parent / "store" / "gradients").glob("*.safetensors"):
         path.unlink()
-    # what is kept is named by the source of what drew it
-    monkeypatch.setattr(fingerprint, "source", lambda function: function.__name__)
-    monkeypatch.setattr(gradients, "draw", spy)
+    monkeypatch.setattr(drawing, "draw", spy)
     first = gradients.table([swept], **SHORT)
     assert len(first) == 6
     assert len(drawn) == 3

@@ -212,8 +212,8 @@ def test_an_edited_class_and_one_made_with_something_else_are_others(mine: Path)
 def test_a_network_is_the_same_in_another_process(mine: Path) -> None:
     mine.write_text(MINE.format(add=1))
     here = found(importlib.import_module("mynet").make(1.0))
-    script = "import json, mynet; from bench import identity; print(json.dumps(identity.network(mynet.make(1.0)), sort_keys=True))"
-    path = os.pathsep.join([str(mine.parent), str(Path(identity.__file__).parent.parent)])
+    script = "import json, mynet; from bench.results import identity; print(json.dumps(identity.network(mynet.make(1.0)), sort_keys=True))"
+    path = os.pathsep.join([str(mine.parent), str(Path(identity.__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True

@@ -1,3 +1,5 @@
+import ast
+
 """The script that plants faults: what it says of one that is caught, one that isn't, and one that can't be planted."""
 
 import importlib.util
@@ -78,7 +80,8 @@ def test_every_fault_can_be_planted_and_names_its_tests(mutants: ModuleType) -> 
 def test_every_module_has_three_faults(mutants: ModuleType) -> None:
     files = [f.file for f in mutants.FAULTS]
     for path in sorted((mutants.ROOT / "bench").rglob("*.py")):
-        if path.name != "__init__.py":
+        # a door has nothing of its own
+        if any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.parse(path.read_text()).body):
             name = path.relative_to(mutants.ROOT).as_posix()
             assert files.count(name) >= 3, name
 
