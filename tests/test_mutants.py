@@ -1,7 +1,6 @@
-import ast
-
 """The script that plants faults: what it says of one that is caught, one that isn't, and one that can't be planted."""
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Iterator
