@@ -255,6 +255,9 @@ def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray
     if found.about["weights"] != trained.sha256:
         set_aside(Unreadable(found.path, "of other weights than its network has now"))
         found = store.remember("samples", cell.samples, lambda: _attack(cell, trained, defended, right))
+    if not found.path.is_file():
+        # a record names its samples
+        raise Unreadable(found.path, "can't be written")
     return found
 
 

@@ -122,7 +122,7 @@ class Unidentified(Exception):
 
 
 def code(*objects: Any) -> str:
-    """SHA-256 of the code that classes, functions or modules are made of.
+    """SHA-256 of the code that classes, functions or modules (by name too) are made of.
 
     That is their own modules and every module that these use, wherever in a module they import it: by source
     where it is ``bench``'s or somebody's own, by name and version where it is of an installed distribution.
@@ -162,7 +162,7 @@ def code(*objects: Any) -> str:
 
 def _begin(o: Any, pending: list[str], sources: dict[str, str]) -> None:
     """Puts the module of an object among those to be read; what has none is read here."""
-    name = o.__name__ if inspect.ismodule(o) else getattr(o, "__module__", None)
+    name = o.__name__ if inspect.ismodule(o) else o if isinstance(o, str) else getattr(o, "__module__", None)
     if not isinstance(name, str):
         name = "?"
     spec = spec_of(name)

@@ -115,10 +115,12 @@ def prepare(config: Config) -> Cell:
     }
     settings = decides(config)
     # what is left of these is in the samples' key
-    del settings["training"], settings["model"], settings["scheme"]["operation"]
-    for group in ("dataset", "attack"):
+    for group in ("dataset", "model", "scheme", "attack"):
         settings[group] = settings[group]["name"]
-    key = key_of("records", {"config": settings, "samples": samples, "code": fingerprint.code(prepare, kept)})
+    settings["training"] = [config.training.name, targets.files(type(training.way), config.training.options)]
+    # of what measures and says it: by name, since it is above this
+    code = fingerprint.code("bench.cell")
+    key = key_of("records", {"config": settings, "samples": samples, "code": code})
     return Cell(config, data, classes, training, checkpoint, scheme, attack, identity, samples, key)
 
 

@@ -11,7 +11,7 @@ from bench.results.sweep import write_manifest
 def settings(scheme: str = "fc", attack: str = "fgsm", **changes: Any) -> dict[str, Any]:
     """The settings that decide a cell, as far as a table cares."""
     config = {
-        "dataset": {"name": "digits"}, "model": {"name": "two_conv"}, "scheme": {"name": scheme},
+        "dataset": {"name": "digits"}, "model": {"name": "two_conv"}, "training": {"name": "standard"}, "scheme": {"name": scheme},
         "attack": {"name": attack, "options": {}}, "criterion": {"name": "untargeted"},
         "train_rate": None, "test_rate": None, "seed": 0, "samples": 10,
     }  # fmt: skip

@@ -4,11 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import bench
+from bench.results.store import Store
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,13 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+def fresh(store: Store, record: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """On which share of a record's fresh draws the criterion holds, and the true label is given, by row."""
+    seen = store.kept("looks", record["looks"]["fresh"]).values
+    success, right = (np.array(seen[name]) / seen["draws"] for name in ("success", "right"))
+    return success, right
 
 
 def start(arguments: Sequence[str], folder: Path) -> "subprocess.Popen[str]":

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import Run
+from running import Run, fresh
 
 from bench import datasets
-from bench.records import Store
+from bench.results.store import Store
 
 QUICK = ("training.epochs=2", "evaluation.draws=3")
 SMALL = (
@@ -25,7 +25,7 @@ def one(outcome: object, output_dir: Path) -> dict:
 
 def test_all_targets_attacks_each_image_once_for_every_wrong_class(bench_run: Run, output_dir: Path) -> None:
     record = one(bench_run("criterion=all_targets", "attack=fgsm_fixed", "samples=10", *QUICK), output_dir)
-    samples = Store(output_dir / "store").samples(record["key"])
+    samples = Store(output_dir / "store").samples(record)
     assert record["images"]["count"] == 10
     assert record["images"]["targets_each"] == 9
     assert len(samples["targets"]) == len(samples["perturbed"]) == 90
@@ -39,7 +39,7 @@ def test_all_targets_attacks_each_image_once_for_every_wrong_class(bench_run: Ru
     single = one(bench_run("criterion=targeted", "attack=fgsm_fixed", "samples=10", *QUICK), output_dir)
     assert list(dict.fromkeys(record["images"]["indices"])) == single["images"]["indices"]
     # what is claimed at one target is what an attack at that target alone claims
-    shared = Store(output_dir / "store").samples(single["key"])
+    shared = Store(output_dir / "store").samples(single)
     for i, (index, target) in enumerate(zip(shared["indices"], shared["targets"], strict=True)):
         row = np.flatnonzero((samples["indices"] == index) & (samples["targets"] == target))
         assert samples["claimed"][row] == shared["claimed"][i]
@@ -51,10 +51,11 @@ def test_all_targets_intervals_are_between_images(bench_run: Run, output_dir: Pa
     record = one(
         bench_run("criterion=all_targets", "attack=fgsm", "samples=12", "scheme=fc", *QUICK), output_dir
     )
-    samples = Store(output_dir / "store").samples(record["key"])
+    samples = Store(output_dir / "store").samples(record)
     found = record["metrics"]["fresh_success"]
-    assert found["mean"] == pytest.approx(samples["fresh_success"].mean())
-    by_image = intervals.estimate(samples["fresh_success"], samples["indices"])
+    success, _ = fresh(Store(output_dir / "store"), record)
+    assert found["mean"] == pytest.approx(success.mean())
+    by_image = intervals.estimate(success, samples["indices"])
     assert found == pytest.approx(by_image._asdict())
 
 
@@ -88,7 +89,9 @@ def test_train_rate_of_a_scheme_with_train_sites_is_dropout_there(bench_run: Run
         run("scheme=defensive_dropout", "train_rate=0.5"),
         run("scheme=sap"),
     )
-    assert sap["train_rates"] == {"fc1": 0.5}
+    made = Store(output_dir / "store").kept("checkpoints", sap["checkpoint"]["key"]).about["settings"]
+    ((paths, (operation, *_), rate),) = made["rates"]
+    assert (paths, operation, rate) == (["layers.relu5"], "bench.schemes.Dropout", 0.5)
     assert set(sap["test_rates"]) == {"conv", "fc1", "fc2"}
     # one network, two defences
     assert sap["checkpoint"] == dropout["checkpoint"]
@@ -125,18 +128,18 @@ def test_train_sites_are_checked(bench_run: Run, tmp_path: Path) -> None:
     assert len(outcome.err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize(("scheme", "training"), [
-    ("adversarial_training", "AdversarialTraining"), ("distillation", "Distillation")
+@pytest.mark.parametrize(("training", "way"), [
+    ("adversarial", "AdversarialTraining"), ("distillation", "Distillation")
 ])  # fmt: skip
 def test_a_way_of_training_is_part_of_the_network(
-    bench_run: Run, output_dir: Path, scheme: str, training: str
+    bench_run: Run, output_dir: Path, training: str, way: str
 ) -> None:
-    arguments = (*QUICK, *SMALL, "attack=fgsm_fixed", "samples=4")
-    plain = one(bench_run("scheme=none", *arguments), output_dir)
+    arguments = (*QUICK, *SMALL, "attack=fgsm_fixed", "samples=4", "scheme=none")
+    plain = one(bench_run(*arguments), output_dir)
     # at its default temperature distillation takes more epochs to get above chance
-    cooler = ["scheme.training.options.temperature=5"] if scheme == "distillation" else []
-    record = one(bench_run(f"scheme={scheme}", *arguments, *cooler), output_dir)
-    assert record["config"]["scheme"]["training"]["_target_"].endswith(training)
+    cooler = ["training.temperature=5"] if training == "distillation" else []
+    record = one(bench_run(f"training={training}", *arguments, *cooler), output_dir)
+    assert record["config"]["training"]["_target_"].endswith(way)
     assert record["checkpoint"] != plain["checkpoint"]
     # nothing is random at test time
     assert record["metrics"]["fresh_draws"] == 1
@@ -145,16 +148,16 @@ def test_a_way_of_training_is_part_of_the_network(
 def test_bad_options_of_a_way_of_training_get_one_line(bench_run: Run, tmp_path: Path) -> None:
     for arguments, words in (
         (
-            ("scheme=distillation", "scheme.training.options.temperature=0"),
-            "scheme.training.options: expected a temperature over 0, got 0",
+            ("training=distillation", "training.temperature=0"),
+            "training: expected a temperature over 0, got 0",
         ),
         (
-            ("scheme=adversarial_training", "scheme.training.options.epsilon=2"),
-            "scheme.training.options: expected epsilon over 0, up to 1, got 2",
+            ("training=adversarial", "training.epsilon=2"),
+            "training: expected epsilon over 0, up to 1, got 2",
         ),
         (
-            ("scheme=adversarial_training", "+scheme.training.options.step=2"),
-            "scheme.training.options.step: AdversarialTraining takes no such option; allowed: epsilon, steps",
+            ("training=adversarial", "training.step=2"),
+            "training.step: AdversarialTraining takes no such option; allowed: epsilon, steps",
         ),
     ):
         outcome = bench_run(*SMALL, *arguments, f"output_dir={tmp_path / 'out'}")

@@ -79,13 +79,18 @@ def test_nothing_is_left_behind(model: TwoConv, images: torch.Tensor) -> None:
     modes = [m.training for m in model.modules()]
     needed = [p.requires_grad for p in model.parameters()]
     bare = model(images)
-    with pytest.raises(KeyError), Defended(model, SITES, {"fc": 0.5}).model(0) as behind:
-        assert not any(m.training for m in model.modules())
-        assert not any(p.requires_grad for p in model.parameters())
-        assert not torch.equal(behind(images), bare)
-        # nobody's pass but its own is random
-        assert torch.equal(model(images), bare)
-        raise KeyError
+
+    def interrupted() -> None:
+        with Defended(model, SITES, {"fc": 0.5}).model(0) as behind:
+            assert not any(m.training for m in model.modules())
+            assert not any(p.requires_grad for p in model.parameters())
+            assert not torch.equal(behind(images), bare)
+            # nobody's pass but its own is random
+            assert torch.equal(model(images), bare)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
     assert [m.training for m in model.modules()] == modes
     assert [p.requires_grad for p in model.parameters()] == needed
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

@@ -7,7 +7,6 @@ import pytest
 from omegaconf import OmegaConf
 from running import Run
 
-from bench import aggregate
 from bench.config import STRANGER
 from bench.measure.intervals import estimate
 from bench.papers import defensive_dropout, defensive_dropout_claims, published, report
@@ -195,9 +194,7 @@ def test_defences_of_both_sweeps_are_one_table() -> None:
     def swept(name: str, training: str, schemes: list[str]) -> Swept:
         frame = pd.DataFrame({"scheme": schemes}).assign(training=training, attack="jsma", status="ok")
         frame = frame.assign(claimed_success_pct=0.0, clean_accuracy_pct=90.0, fresh_success_pct=1.0)
-        return Swept(
-            name, Path(name), frame.reindex(columns=dict.fromkeys([*aggregate.COLUMNS, *frame])), None
-        )
+        return Swept(name, Path(name), frame.reindex(columns=dict.fromkeys([*report.COLUMNS, *frame])), None)
 
     sweeps = {name: Swept.read(Path("nowhere") / name) for name in defensive_dropout.SWEEPS}
     sweeps["trainings"] = swept("trainings", "adversarial", ["none"])

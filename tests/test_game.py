@@ -9,8 +9,8 @@ from running import Outcome, Run
 
 from bench import axes, game
 from bench.config import ConfigError
-from bench.records import Store
 from bench.results.columns import COLUMNS
+from bench.results.store import Store
 from bench.results.sweep import Table, write_manifest
 
 QUICK = ("scheme=fc", "samples=12", "training.epochs=5", "evaluation.draws=6", "transfer=false")

@@ -10,10 +10,10 @@ import torch
 from running import Run
 from torch import nn
 
-from bench import datasets, fingerprint, gradients, schemes
+from bench import datasets, fingerprint, gradients, plan
+from bench.defended import Defended
 from bench.measure import intervals
-from bench.models import Site
-from bench.records import Store
+from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
 
 QUICK = ("-m", "model=two_conv", "criterion=targeted", "samples=6", "training.epochs=2", "evaluation.draws=4")
@@ -46,21 +46,21 @@ def part_of(folder: Path, into: Path, *wanted: int) -> Path:
     return into
 
 
-def linear(rate: float) -> tuple[nn.Module, torch.Tensor]:
+def linear(rate: float) -> tuple[Defended, torch.Tensor]:
     """Two classes whose logits are linear in the pixels, dropout on these; the gradient without dropout."""
     torch.manual_seed(0)
     layer = nn.Linear(36, 2).requires_grad_(False)
-    model = nn.Sequential(Site("input"), nn.Flatten(), layer)
-    schemes.install(model, {"input": (schemes.Dropout(), rate)}, torch.Generator().manual_seed(1))
+    defended = Defended(nn.Sequential(nn.Flatten(), layer), {"input": ""}, {"input": rate})
     # towards class 1
-    return model, layer.weight[0] - layer.weight[1]
+    return defended, layer.weight[0] - layer.weight[1]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.8])
 def test_variance_of_a_linear_network_is_what_dropout_makes_it(rate: float) -> None:
-    model, w = linear(rate)
+    defended, w = linear(rate)
     images, draws = torch.rand(3, 1, 6, 6), 1000
-    drawn = gradients.draw(model, images, torch.ones(3, dtype=torch.int64), draws, batch_size=2)
+    with defended.model(1) as model:
+        drawn = gradients.draw(model, images, torch.ones(3, dtype=torch.int64), draws, batch_size=2)
     assert drawn.shape == (draws, 3, 1, 6, 6)
     # each value of the gradient is 0 or w / (1 - rate)
     odds = rate / (1 - rate)
@@ -77,9 +77,10 @@ def test_variance_of_a_linear_network_is_what_dropout_makes_it(rate: float) -> N
 
 
 def test_few_draws_are_right_on_average() -> None:
-    model, w = linear(0.8)
+    defended, w = linear(0.8)
     images, targets = torch.rand(800, 1, 6, 6), torch.ones(800, dtype=torch.int64)
-    measured = gradients.measure(gradients.draw(model, images, targets, 3, batch_size=800).numpy())
+    with defended.model(1) as model:
+        measured = gradients.measure(gradients.draw(model, images, targets, 3, batch_size=800).numpy())
     for name, expected in (("variance", 4 * (w**2).mean().item()), ("signal", (w**2).mean().item())):
         error = measured[name].std() / math.sqrt(800)
         assert abs(measured[name].mean() - expected) < 5 * error
@@ -138,23 +139,22 @@ def test_measures_follow_the_rate(swept: Path) -> None:
 
 
 def test_a_row_is_what_its_record_gives_by_hand(swept: Path, output_dir: Path) -> None:
-    from bench import cell, fingerprint
-
     row = gradients.table([swept], **SHORT).query("attack == 'pgd' and test_rate == 0.7").iloc[0]
     store = Store(output_dir / "store")
-    record, samples = store.read(row["key"]), store.samples(row["key"])
-    network = cell.restore(record, store)
+    record = store.read(row["key"])
+    assert record is not None
+    samples, defended = store.samples(record), plan.restore(record, store).defended
     data = datasets.load(datasets.digits, Path(), {}, None)
     seed = fingerprint.derive_seed(0, "gradients")
-    schemes.install(network.model, network.rates, torch.Generator().manual_seed(seed))
     images, targets = torch.from_numpy(data.x_test[samples["indices"][:4]]), samples["targets"][:4]
     drawn = []
-    for _ in range(12):
-        x = images.clone().requires_grad_()
-        z = network.model(x)
-        own = z[range(4), targets]
-        others = z.masked_fill(nn.functional.one_hot(torch.from_numpy(targets), 10).bool(), -math.inf)
-        drawn.append(torch.autograd.grad((others.amax(1) - own).sum(), x)[0])
+    with defended.model(seed) as model:
+        for _ in range(12):
+            x = images.clone().requires_grad_()
+            z = model(x)
+            own = z[range(4), targets]
+            others = z.masked_fill(nn.functional.one_hot(torch.from_numpy(targets), 10).bool(), -math.inf)
+            drawn.append(torch.autograd.grad((others.amax(1) - own).sum(), x)[0])
     assert row["variance"] == pytest.approx(torch.stack(drawn).double().var(0).mean().item(), rel=1e-6)
 
 
@@ -198,7 +198,10 @@ def test_every_wrong_class_leaves_one_target_an_image(bench_run: Run, output_dir
     bench_run(*quick, "scheme=fc", "test_rate=0.3,0.7", "attack=fgsm_fixed", "name=each", "transfer=false")
     frame = gradients.table([output_dir / "each"], draws=3, images=5)
     assert (frame["gradient_images"] == 5).all()
-    samples = Store(output_dir / "store").samples(frame["key"][0])
+    store = Store(output_dir / "store")
+    record = store.read(frame["key"][0])
+    assert record is not None
+    samples = store.samples(record)
     rows = gradients._rows(samples["indices"], 5, 0)
     assert len(set(samples["indices"][rows])) == 5
     # not the first class each time
@@ -269,16 +272,22 @@ def test_what_cannot_be_restored_is_a_row_with_its_reason(
 ) -> None:
     store = Store(swept.parent / "store")
     folder = part_of(swept, tmp_path / "holes", 0, 1, 2, 3)
+    # what is kept of these is not of those that they are made into
+    gradients.table([folder], **SHORT)
     cells = [dict(entry) for entry in Sweep(folder).cells]
     cells[0]["key"] = "0" * 16
+    first = store.read(cells[1]["key"])
+    assert first is not None
+    gone = {**first["defended"]["network"], "checkpoint": "gone"}
     for at, key, change in (
-        (1, "1" * 16, {"checkpoint": {"key": "gone", "sha256": ""}}),
-        (2, "2" * 16, {"data": {"fingerprint": "other", "shape": [1, 8, 8], "classes": 10}}),
-        (3, "3" * 16, {}),
+        (1, "1" * 16, {"checkpoint": {"key": "gone"}, "defended": {"network": gone}}),
+        (2, "2" * 16, {"data": {"fingerprint": "other"}}),
+        (3, "3" * 16, {"checkpoint": {"sha256": "0" * 64}}),
     ):
-        original = cells[at]["key"]
-        samples = store.samples(original) if at < 3 else None
-        store.write(key, {**store.read(original), **change, "key": key}, samples)
+        record = store.read(cells[at]["key"])
+        assert record is not None
+        changed = {name: {**record[name], **values} for name, values in change.items()}
+        store.write(key, {**record, **changed, "key": key})
         cells[at]["key"] = key
     write_manifest(folder, store, cells)
     try:
@@ -291,7 +300,7 @@ def test_what_cannot_be_restored_is_a_row_with_its_reason(
     assert frame["reason"][0] == "missing: not run yet"
     assert "gone.safetensors" in frame["reason"][1]
     assert frame["reason"][2] == "dataset=digits: not the data that the record was made with"
-    assert "3333.safetensors" in frame["reason"][3]
+    assert "not the weights that record 3333" in frame["reason"][3]
     assert "not run yet" in capsys.readouterr().out
     assert not (folder / "gradients.png").exists()
 

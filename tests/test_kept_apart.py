@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 import torch
 from owning import Own, writer
-from running import Outcome, Run
+from running import Outcome, Run, fresh
 from safetensors.numpy import load_file
 from torch.nn import functional
 
-from bench import cell, datasets, training, transfer
+from bench import cell, datasets, plan, transfer
 from bench import run as command
-from bench.records import Store
+from bench.measure import passes
+from bench.results.store import Store
+from bench.training.fit import Standard
 
 QUICK = ("training.epochs=5", "evaluation.draws=6")
 
@@ -72,13 +74,14 @@ def switch(own: Own) -> tuple[str, ...]:
 
 
 def one(outcome: Outcome, output_dir: Path) -> tuple[dict, dict[str, np.ndarray]]:
-    """The record and the samples of a single cell that was run."""
+    """The record of a single cell that was run, its samples, and how they fare on fresh draws."""
     assert outcome.status == 0, outcome.err
     store = Store(output_dir / "store")
     key = Path(outcome.out.strip().splitlines()[-1]).stem
     record = store.read(key)
     assert record is not None
-    return record, store.samples(key)
+    success, right = fresh(store, record)
+    return record, {**store.samples(record), "fresh_success": success, "fresh_accuracy": right}
 
 
 def answer(record: dict, output_dir: Path) -> int:
@@ -94,15 +97,15 @@ def test_fresh_draws_are_not_those_that_the_attack_saw(
     # one pass by the attack, of all images at once as evaluation does, and one by evaluation
     arguments = ("scheme=fc", "test_rate=0.97", "samples=200", "training.epochs=5", "evaluation.draws=1")
     record, samples = one(bench_run(*still, "attack.options.passes=0", *arguments), output_dir)
-    claimed, fresh = samples["claimed"], samples["fresh_success"] == 1
+    claimed, held = samples["claimed"], samples["fresh_success"] == 1
     # the attack's claim is of the pass that it made, on the very images that evaluation passes
     assert 20 < claimed.sum() < 180
     assert np.array_equal(samples["perturbed"], original(samples))
     # of two passes with masks of their own: had they the same, each claim would hold
-    expected = fresh.mean()
-    alike = (claimed == fresh).mean()
+    expected = held.mean()
+    alike = (claimed == held).mean()
     assert alike < 0.98
-    assert fresh[claimed].mean() < 0.98
+    assert held[claimed].mean() < 0.98
     assert abs(claimed.mean() - expected) < 0.25
     assert record["metrics"]["fresh_draws"] == 1
 
@@ -115,8 +118,8 @@ def test_fresh_draws_do_not_depend_on_how_often_the_attack_passed(
     bench_run: Run, output_dir: Path, still: tuple[str, ...]
 ) -> None:
     found = []
-    for passes in (1, 3):
-        arguments = ("scheme=fc", "test_rate=0.97", "samples=40", f"attack.options.passes={passes}", *QUICK)
+    for times in (1, 3):
+        arguments = ("scheme=fc", "test_rate=0.97", "samples=40", f"attack.options.passes={times}", *QUICK)
         found.append(one(bench_run(*still, *arguments), output_dir))
     (few, after_few), (many, after_many) = found
     assert few["metrics"]["forward_passes_per_image"] < many["metrics"]["forward_passes_per_image"]
@@ -179,7 +182,9 @@ def test_cross_recognition_is_under_the_recognisers_scheme_and_rate(
     pairs = pd.read_csv(output_dir / "switched" / "transfer.csv")
     pairs = pairs.set_index(["generated_under", "recognised_by"])["accuracy_pct"]
     results = pd.read_csv(output_dir / "switched" / "results.csv").set_index("test_rate")
-    record, samples = (f(results.loc[0.1, "key"]) for f in (of(output_dir).read, of(output_dir).samples))
+    record = of(output_dir).read(results.loc[0.1, "key"])
+    assert record is not None
+    samples = of(output_dir).samples(record)
     share = 100 * (samples["labels"][samples["claimed"]] == answer(record, output_dir)).mean()
     # the bare network is wrong about all that fools it, the blind one is right about one class
     assert share > 0
@@ -202,12 +207,14 @@ def test_cross_recognition_is_of_the_samples_that_are_there(
     seen = []
     for turned in (False, True):
         mystill.Still.__init__.__defaults__ = (1, turned)
-        shutil.rmtree(folder / "store" / "records", ignore_errors=True)
+        for kind in ("records", "samples"):
+            shutil.rmtree(folder / "store" / kind, ignore_errors=True)
         outcome = bench_run(*arguments, f"output_dir={folder}")
         assert outcome.status == 0, outcome.err
         results = pd.read_csv(folder / "sweep" / "results.csv").set_index("scheme")
         pairs = transfer.table(folder / "sweep").set_index(["generated_under", "recognised_by"])
-        claims = {s: of(folder).samples(results.loc[s, "key"])["claimed"].sum() for s in ("none", "feature")}
+        kept = {scheme: of(folder).read(results.loc[scheme, "key"]) for scheme in ("none", "feature")}
+        claims = {scheme: of(folder).samples(record)["claimed"].sum() for scheme, record in kept.items()}
         assert claims["feature"] > 0
         for scheme in ("none", "feature"):
             if claims[scheme]:
@@ -225,16 +232,16 @@ def test_weights_that_a_record_was_not_made_with_are_not_used(
     here, there = tmp_path / "here", tmp_path / "there"
     assert bench_run(*arguments, f"output_dir={here}").status == 0
 
-    def otherwise(self: training.Plain, train: object) -> torch.nn.Module:
+    def otherwise(self: Standard, train: object) -> torch.nn.Module:
         return train(lambda m, x, y: functional.cross_entropy(m(x), y, label_smoothing=0.2))
 
-    monkeypatch.setattr(training.Plain, "__call__", otherwise)
+    monkeypatch.setattr(Standard, "__call__", otherwise)
     assert bench_run(*arguments, f"output_dir={there}").status == 0
     (mine,), (theirs,) = ((f / "store" / "checkpoints").glob("*.safetensors") for f in (here, there))
     assert mine.name == theirs.name
     assert mine.read_bytes() != theirs.read_bytes()
     shutil.copy(theirs, mine)
-    shutil.rmtree(here / "store" / "transfer")
+    shutil.rmtree(here / "store" / "looks")
     pairs = transfer.table(here / "sweep")
     assert pairs["accuracy_pct"].isna().all() if "accuracy_pct" in pairs else pairs["reason"].notna().all()
     assert pairs["reason"].notna().all()
@@ -275,47 +282,70 @@ def test_as_many_successes_as_were_asked_for_and_none_after(bench_run: Run, outp
         assert len(samples["claimed"]) == record["images"]["count"] == len(samples["fresh_success"])
 
 
-def test_two_that_want_one_cell_attack_once(tmp_path: Path, still: tuple[str, ...]) -> None:
+def test_two_that_want_one_cell_attack_once(
+    tmp_path: Path, still: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mystill
 
     arguments = (*still, "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK)
-    ready = [cell.prepare(command.compose(arguments)) for _ in range(2)]
-    assert ready[0].key == ready[1].key
+    # the last one wants the same samples, for a record of its own
+    ready = [plan.prepare(command.compose((*arguments, f"evaluation.draws={draws}"))) for draws in (6, 6, 7)]
+    assert ready[0].key == ready[1].key != ready[2].key
     mystill.called.clear()
     records: list[dict] = []
+    write, written = Store.write, []
+    monkeypatch.setattr(
+        Store, "write", lambda store, key, record: (written.append(key), write(store, key, record))
+    )
     threads = [threading.Thread(target=lambda c=c: records.append(cell.run(c))) for c in ready]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [r["status"] for r in records] == ["ok", "ok"]
+    assert [r["status"] for r in records] == ["ok", "ok", "ok"]
     assert len(mystill.called) == 1
-    assert json.dumps(records[0]["metrics"]) == json.dumps(records[1]["metrics"])
+    assert sorted(written) == sorted({r["key"] for r in records})
+    one, two = (r for r in records if r["key"] == ready[0].key)
+    assert json.dumps(one["metrics"]) == json.dumps(two["metrics"])
 
 
-def test_a_failed_cell_is_computed_again(bench_run: Run, tmp_path: Path, still: tuple[str, ...]) -> None:
+def test_a_failed_cell_is_computed_again(
+    bench_run: Run, tmp_path: Path, still: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mystill
+
+    def broken(*arguments: object) -> None:
+        raise ArithmeticError("it broke")
 
     arguments = (*still, "scheme=none", "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK)
     record, _ = one(bench_run(*arguments), tmp_path / "out")
-    # its samples stay, as they do where a newer version's cell fails over an older one's
-    of(tmp_path / "out").record_path(record["key"]).unlink()
-    mystill.fails = True
-    assert bench_run(*arguments).status == 1
-    failed = of(tmp_path / "out").read(record["key"])
-    assert failed is not None
-    assert failed["status"] == "failed"
-    mystill.fails = False
-    again, _ = one(bench_run(*arguments), tmp_path / "out")
-    assert again["status"] == "ok"
-    assert again["metrics"] == record["metrics"]
+    store = of(tmp_path / "out")
+    # once at the attack, and once after it, where its samples stay
+    for where in ("attack", "measuring"):
+        store.record_path(record["key"]).unlink()
+        with monkeypatch.context() as patch:
+            if where == "attack":
+                store.samples_path(record).unlink()
+                patch.setattr(mystill, "fails", True)
+            else:
+                patch.setattr(passes, "distances", broken)
+            assert bench_run(*arguments).status == 1
+        failed = store.read(record["key"])
+        assert failed is not None
+        assert failed["status"] == "failed"
+        again, _ = one(bench_run(*arguments), tmp_path / "out")
+        assert again["status"] == "ok"
+        assert again["metrics"] == record["metrics"]
 
 
-def test_a_record_never_speaks_of_samples_that_are_not_there(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    store.folder.mkdir()
+def test_a_record_never_speaks_of_samples_that_are_not_there(tmp_path: Path, still: tuple[str, ...]) -> None:
+    ready = plan.prepare(
+        command.compose((*still, "scheme=none", "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK))
+    )
+    ready.store.folder.mkdir(parents=True)
     # no folder can be made of this name
-    (store.folder / "samples").write_text("")
-    with pytest.raises(OSError, match="samples"):
-        store.write("k", {"status": "ok"}, {"perturbed": np.zeros(3, np.float32)})
-    assert not store.record_path("k").exists()
+    (ready.store.folder / "samples").write_text("")
+    record = cell.run(ready)
+    assert record["status"] == "failed"
+    assert record["reason"].endswith(".safetensors: can't be written")
+    assert ready.store.done(ready.key) is None

@@ -2,7 +2,7 @@
 are another cell."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,11 @@ from running import Run
 from torch import nn
 from torch.nn import functional
 
-from bench import cell, datasets, fingerprint, schemes, training
+from bench import attacking, cell, datasets, fingerprint, plan, schemes
 from bench import run as command
+from bench.defended import Defended
+from bench.results.store import Kept, key_of
+from bench.training import fit as fitting
 
 QUICK = ("attack=fgsm_fixed", "samples=4", "training.epochs=5", "evaluation.draws=2")
 
@@ -26,8 +29,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
 def keys(*arguments: str) -> tuple[str, str]:
     """The key of a cell, and its network's, without running it."""
-    ready = cell.prepare(command.compose([*QUICK, *arguments]))
-    return ready.key, ready.training.key
+    ready = plan.prepare(command.compose([*QUICK, *arguments]))
+    return ready.key, ready.checkpoint
 
 
 ATTACK = """
@@ -55,14 +58,11 @@ def test_an_attack_that_was_edited_is_another_cell_of_the_same_network(own: Own)
 
 NETWORK = """
 from torch import nn
-from bench.models import Site
 
 class Net(nn.Module):
-    sites = ("fc",)
-
     def __init__(self, shape, classes):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.{act}(), Site("fc"), nn.Linear(32, classes))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.{act}(), nn.Linear(32, classes))
 
     def forward(self, x):
         return self.layers(x)
@@ -70,13 +70,68 @@ class Net(nn.Module):
 
 
 def test_a_network_that_was_edited_is_another_network_and_another_cell(own: Own) -> None:
-    choice = {"model/mine": "_target_: mynetwork.Net\n"}
+    choice = {"model/mine": "_target_: mynetwork.Net\nsites: {fc: layers.2}\n"}
     _, found = own("mynetwork", NETWORK.format(act="ReLU"), **choice)
     before = keys(*found, "model=mine")
     own("mynetwork", NETWORK.format(act="Tanh"), **choice)
     after = keys(*found, "model=mine")
     assert after[1] != before[1]
     assert after[0] != before[0]
+
+
+@pytest.fixture
+def edited(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a file of this project say something else, without writing to it."""
+    read, home = fingerprint._read, Path(fingerprint.__file__).parent
+
+    def edit(name: str) -> None:
+        assert (home / name).is_file()
+
+        def other(path: str, changed_ns: int, package: str) -> tuple[str, tuple[str, ...]]:
+            meaning, used = read(path, changed_ns, package)
+            return f"{meaning}\nedited = 1" if Path(path) == home / name else meaning, used
+
+        monkeypatch.setattr(fingerprint, "_read", other)
+
+    return edit
+
+
+def test_samples_outlive_an_edit_of_what_measures_and_of_nothing_else(edited: Callable[[str], None]) -> None:
+    config = command.compose([*QUICK, "scheme=fc", "attack=deepfool"])
+
+    def now() -> tuple[str, str, str]:
+        ready = plan.prepare(config)
+        return ready.key, key_of("samples", ready.samples), ready.checkpoint
+
+    before = now()
+    # it gathers names, and decides nothing
+    edited("__init__.py")
+    assert now() == before
+    for name in (
+        "measure/passes.py",
+        "measure/intervals.py",
+        "looks.py",
+        "cell.py",
+        "plan.py",
+        "config.py",
+        "results/store.py",
+    ):
+        edited(name)
+        record, *rest = now()
+        assert record != before[0], name
+        assert rest == [*before[1:]], name
+    for name in ("attacks/deepfool.py", "attacks/criteria.py", "attacking.py"):
+        edited(name)
+        record, samples, checkpoint = now()
+        assert record != before[0], name
+        assert samples != before[1], name
+        assert checkpoint == before[2], name
+    for name in ("defended.py", "schemes/dropout.py", "models.py", "training/fit.py"):
+        edited(name)
+        assert not set(now()) & set(before), name
+    # of another attack
+    edited("attacks/saliency_map.py")
+    assert now() == before
 
 
 def test_other_data_is_another_network_and_another_cell(own: Own, tmp_path: Path) -> None:
@@ -136,33 +191,30 @@ def test_every_setting_that_can_change_a_result_is_another_cell() -> None:
 
 
 def test_settings_of_training_are_another_network() -> None:
-    found = [keys()[1]]
+    found = [keys()]
     for change in ("training.seed=1", "training.epochs=6", "training.batch_size=99", "training.learning_rate=2e-3",
                    "model.train_rates.fc=0.4"):  # fmt: skip
-        found.append(keys(change)[1])
-    assert len(set(found)) == len(found)
+        found.append(keys(change))
+    # and so another cell
+    for which in zip(*found, strict=True):
+        assert len(set(which)) == len(found)
     # what is random at test time only is none of the network's business
-    assert keys("scheme=fc", "test_rate=0.3", "seed=4")[1] == found[0]
+    assert keys("scheme=fc", "test_rate=0.3", "seed=4")[1] == found[0][1]
 
 
-def fit(seed: int, way: object, rates: dict, learning_rate: float = 1e-3) -> nn.Module:
+def fit(seed: int, way: object, scheme: dict, learning_rate: float = 1e-3) -> nn.Module:
     data = datasets.load(datasets.digits, Path(), {}, 256)
-    plan = training.Plan(
-        build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) if not rates else sited(),
-        rates=rates, way=way, epochs=1, batch_size=128, learning_rate=learning_rate, seed=seed, settings={},
+    plan = fitting.Plan(
+        build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+        behind=lambda network: Defended(network, {"input": ""}, scheme),
+        way=way, epochs=1, batch_size=128, learning_rate=learning_rate, seed=seed, settings={},
     )  # fmt: skip
-    return training.fit(plan, data, torch.device("cpu"))
-
-
-def sited() -> nn.Module:
-    from bench.models import Site
-
-    return nn.Sequential(Site("input"), nn.Flatten(), nn.Linear(64, 10))
+    return fitting.fit(plan, data, torch.device("cpu"))
 
 
 def test_the_seed_of_training_decides_first_weights_order_and_masks() -> None:
     # next to no step: the weights are still the first ones
-    first = [fit(seed, training.Plain(), {}, 1e-12)[1].weight for seed in (0, 0, 1)]
+    first = [fit(seed, fitting.Standard(), {}, 1e-12)[1].weight for seed in (0, 0, 1)]
     torch.testing.assert_close(first[0], first[1], rtol=0, atol=0)
     assert (first[0] - first[2]).abs().mean() > 0.01
 
@@ -190,7 +242,7 @@ def test_the_seed_of_training_decides_first_weights_order_and_masks() -> None:
                 seen.append(schemes.Dropout()(torch.ones_like(x), rate, generator))
                 return x
 
-        fit(seed, training.Plain(), {"input": (Spy(), 0.5)})
+        fit(seed, fitting.Standard(), {"input": (Spy(), 0.5)})
         return torch.stack(seen)
 
     assert torch.equal(masks(0), masks(0))
@@ -204,3 +256,86 @@ def test_the_networks_of_two_seeds_differ(bench_run: Run, output_dir: Path) -> N
         assert outcome.status == 0, outcome.err
         hashes.add(json.loads(Path(outcome.out.strip().splitlines()[-1]).read_text())["checkpoint"]["sha256"])
     assert len(hashes) == 2
+
+
+@pytest.fixture
+def attacked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the attacks that were run, in their order."""
+    run, seen = attacking.attack, []
+
+    def spy(attack: object, name: str, *arguments: object, **named: object) -> attacking.Attacked:
+        seen.append(name)
+        return run(attack, name, *arguments, **named)
+
+    monkeypatch.setattr(attacking, "attack", spy)
+    return seen
+
+
+def test_whatever_leaves_samples_as_they_are_attacks_nothing(
+    own: Own, output_dir: Path, attacked: list[str]
+) -> None:
+    text = (Path(command.conf_dir()) / "scheme" / "fc.yaml").read_text()
+    _, found = own("mynothing", "", **{"scheme/namesake": text})
+
+    def run(*arguments: str) -> dict:
+        shared = (
+            *QUICK,
+            *found,
+            f"output_dir={output_dir}",
+            "samples=6",
+            "evaluation.draws=3",
+            "test_rate=0.8",
+        )
+        record = cell.run(plan.prepare(command.compose([*shared, *arguments])))
+        assert record["status"] == "ok", record["reason"]
+        return record
+
+    looks = output_dir / "store" / "looks"
+    first = run("scheme=fc")
+    assert attacked == ["fgsm_fixed"]
+    before = set(looks.iterdir())
+    # more draws: the same samples, looked at more often
+    more = run("scheme=fc", "evaluation.draws=5")
+    assert more["metrics"]["fresh_draws"] == 5
+    assert more["key"] != first["key"]
+    assert more["samples"] == first["samples"]
+    (new,) = set(looks.iterdir()) - before
+    assert new.stem == more["looks"]["fresh"]
+    # the same scheme under another name: another record, of the same samples and looks
+    namesake = run("scheme=namesake")
+    assert namesake["cell"]["scheme"] == "namesake"
+    assert namesake["key"] != first["key"]
+    assert [namesake[n] for n in ("samples", "looks", "metrics")] == [
+        first[n] for n in ("samples", "looks", "metrics")
+    ]
+    assert attacked == ["fgsm_fixed"]
+    # another attack: other samples, and no look at clean images that was made before
+    before = set(looks.iterdir())
+    other = run("scheme=fc", "attack=fgsm")
+    assert attacked == ["fgsm_fixed", "fgsm"]
+    assert other["samples"]["key"] != first["samples"]["key"]
+    (new,) = set(looks.iterdir()) - before
+    assert new.stem == other["looks"]["fresh"]
+    # and what does change them attacks again
+    run("scheme=fc", "seed=1")
+    assert len(attacked) == 3
+
+
+def test_samples_of_other_weights_are_set_aside_and_made_again(
+    output_dir: Path, attacked: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = plan.prepare(command.compose([*QUICK, f"output_dir={output_dir}", "samples=3", "seed=2"]))
+    first, store = cell.run(ready), ready.store
+    assert first["status"] == "ok"
+    kept = store.kept("samples", first["samples"]["key"])
+    assert kept.about["weights"] == first["checkpoint"]["sha256"]
+    # as when a network was trained again elsewhere, and came out otherwise
+    values = {**kept.values, "perturbed": 1 - kept.values["perturbed"]}
+    store.keep("samples", kept.key, Kept(values, {**kept.about, "weights": "0" * 64}))
+    store.record_path(ready.key).unlink()
+    again = cell.run(ready)
+    assert len(attacked) == 2
+    assert again["samples"]["content"] == first["samples"]["content"]
+    assert again["metrics"] == first["metrics"]
+    assert "of other weights than its network has now; set aside as" in caplog.text
+    assert kept.path.with_name(f"{kept.path.name}.damaged-1").exists()

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import aggregate, cell
+from bench import parts
 from bench.config import ConfigError
+from bench.fingerprint import hash_tensors
 from bench.papers import pictures
 from bench.papers.report import Swept
-from bench.records import Store
+from bench.results.store import Kept, Store, tensors
 
 LABELS = np.array([3, 3, 1, 2, 2])
 CLAIMED = {"fgsm": [True, True, True, False, True], "jsma": [False, True, True, True, True]}
@@ -33,12 +34,13 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Swept:
             "indices": indices, "labels": LABELS, "targets": LABELS + 1, "claimed": np.array(claimed),
             "perturbed": np.full((5, 1, 2, 2), 0.5) + indices[:, None, None, None],
         }  # fmt: skip
-        store.write(attack, {"config": {}, "data": {"fingerprint": "these"}}, samples)
+        kept = store.keep("samples", attack, Kept(tensors(samples)))
+        named = {"key": attack, "content": hash_tensors(kept.values)}
+        store.write(attack, {"config": {}, "data": {"fingerprint": "these"}, "samples": named})
     data = SimpleNamespace(x_test=np.arange(8.0)[:, None, None, None], fingerprint="these")
-    monkeypatch.setattr(aggregate, "store_of", lambda folder: store)
-    monkeypatch.setattr(cell, "dataset", lambda config: data)
+    monkeypatch.setattr(parts, "dataset", lambda config: data)
     frame = pd.DataFrame({"attack": [*CLAIMED], "key": [*CLAIMED]}).assign(scheme="none", status="ok")
-    return Swept("top3", tmp_path, frame, None)
+    return Swept("top3", tmp_path, frame, None, SimpleNamespace(store=store))  # type: ignore[arg-type]
 
 
 def fooled(swept: Swept, *attacks: str) -> dict[str, Any] | None:
@@ -69,6 +71,6 @@ def test_what_failed_fools_nobody(swept: Swept) -> None:
 
 
 def test_originals_are_of_the_records_data(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell, "dataset", lambda config: SimpleNamespace(fingerprint="others"))
+    monkeypatch.setattr(parts, "dataset", lambda config: SimpleNamespace(fingerprint="others"))
     with pytest.raises(ConfigError, match="not the data"):
         fooled(swept, "fgsm")

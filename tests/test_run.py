@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import Run, start
+from running import Run, fresh, start
 
 from bench import config, run
+from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=3", "evaluation.draws=4")
 
@@ -26,6 +27,12 @@ def results(output_dir: Path, name: str = "sweep") -> pd.DataFrame:
 def without_times(record: dict) -> dict:
     # the hash is of the times too
     return {k: v for k, v in record.items() if k not in ("seconds", "sha256")}
+
+
+def trained_with(output_dir: Path, record: dict) -> list[tuple[list[str], float]]:
+    """At which paths a record's network was trained with a rate, and with which, as its checkpoint says."""
+    about = Store(output_dir / "store").kept("checkpoints", record["checkpoint"]["key"]).about
+    return [(paths, rate) for paths, _, rate in about["settings"]["rates"]]
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def test_one_cell_prints_its_result_and_keeps_its_record(bench_run: Run, output_
     record = json.loads(path.read_text())
     assert record["cell"]["scheme"] == "fc"
     assert record["test_rates"] == {"fc": 0.5}
-    assert record["train_rates"] == {"fc": 0.5}
+    assert trained_with(output_dir, record) == [(["layers.relu3"], 0.5)]
     assert record["metrics"]["fresh_draws"] == 4
     assert len(record["images"]["sha256"]) == len(record["images"]["indices"]) == 8
     assert set(record["versions"]) >= {"torch", "foolbox", "eagerpy", "numpy"}
@@ -57,21 +64,24 @@ def test_one_cell_prints_its_result_and_keeps_its_record(bench_run: Run, output_
 
 
 def test_saved_samples_are_what_the_record_measures(bench_run: Run, output_dir: Path) -> None:
+    from bench import datasets
+    from bench.measure import passes
+
     from bench import datasets, evaluation
-    from bench.records import Store
 
     outcome = bench_run("scheme=none", "attack=pgd", "attack.epsilon=0.1", *QUICK)
     key = Path(outcome.out.strip().splitlines()[-1]).stem
     record = records(output_dir)[key]
-    samples = Store(output_dir / "store").samples(key)
+    samples = Store(output_dir / "store").samples(record)
     data = datasets.load(datasets.digits, Path(), {"test_size": 500}, None)
     originals = data.x_test[samples["indices"]]
     assert np.abs(samples["perturbed"] - originals).max() <= 0.1 + 1e-6
-    moved = evaluation.distances(originals, samples["perturbed"])["l2"][samples["claimed"]]
+    moved = passes.distances(originals, samples["perturbed"])["l2"][samples["claimed"]]
     assert record["metrics"]["distance"]["l2"]["mean"] == pytest.approx(moved.mean())
     assert record["metrics"]["claimed_success"]["mean"] == samples["claimed"].mean()
     # nothing is random, so that what the attacker saw is what is measured
-    assert np.array_equal(samples["fresh_success"], samples["claimed"].astype(float))
+    success, _ = fresh(Store(output_dir / "store"), record)
+    assert np.array_equal(success, samples["claimed"].astype(float))
 
 
 def test_sweep_writes_a_tidy_table_and_pictures(bench_run: Run, output_dir: Path) -> None:
@@ -92,7 +102,7 @@ def test_sweep_writes_a_tidy_table_and_pictures(bench_run: Run, output_dir: Path
 def test_a_second_call_computes_nothing(bench_run: Run, output_dir: Path) -> None:
     arguments = ("-m", "scheme=none,fc", "attack=pgd", "name=again", *QUICK)
     bench_run(*arguments)
-    folders = [output_dir / "store" / f for f in ("records", "samples", "checkpoints")]
+    folders = [output_dir / "store" / f for f in ("records", "samples", "looks", "checkpoints")]
     before = {p: p.stat().st_mtime_ns for f in folders for p in f.iterdir() if p.suffix != ".lock"}
     table = (output_dir / "again" / "results.csv").read_bytes()
     assert bench_run(*arguments).status == 0
@@ -137,8 +147,8 @@ def test_a_scheme_may_name_an_operation_of_its_own(
     assert outcome.status == 0, outcome.err
     record = records(output_dir)[Path(outcome.out.strip().splitlines()[-1]).stem]
     # a rate in training brings the scheme's own operation there, and so another network
-    trained_with = bench_run(*arguments, "trusted_modules=[bench,foolbox,mynoise]", "train_rate=0.5")
-    other = records(output_dir)[Path(trained_with.out.strip().splitlines()[-1]).stem]
+    noisy = bench_run(*arguments, "trusted_modules=[bench,foolbox,mynoise]", "train_rate=0.5")
+    other = records(output_dir)[Path(noisy.out.strip().splitlines()[-1]).stem]
     assert other["checkpoint"]["sha256"] != record["checkpoint"]["sha256"]
 
 
@@ -160,7 +170,9 @@ def test_rates_sweep_in_training_and_at_test_time(bench_run: Run, output_dir: Pa
     assert outcome.status == 0
     frame = results(output_dir, "rates")
     kept = records(output_dir)
-    assert [kept[k]["train_rates"]["fc"] for k in frame["key"]] == [0, 0, 0.5, 0.5]
+    # at rate 0 nothing acts
+    half = [(["layers.relu3"], 0.5)]
+    assert [trained_with(output_dir, kept[k]) for k in frame["key"]] == [[], [], half, half]
     assert [kept[k]["test_rates"]["fc"] for k in frame["key"]] == [0.5, 0.9, 0.5, 0.9]
     assert len({kept[k]["checkpoint"]["key"] for k in frame["key"]}) == 2
     # the model's own rate, written out, is the same network
@@ -201,18 +213,18 @@ def test_bad_settings_get_one_line_and_no_training(
     folder = own_schemes("conv9", "sites:\n  conv9: 0.5\n")
     own_schemes("typo", "sties:\n  fc: 0.5\n")
     cases = {
-        ("scheme=fcc",): "scheme=fcc: no such choice; allowed: adversarial_training, all, defensive",
+        ("scheme=fcc",): "scheme=fcc: no such choice; allowed: all, defensive_dropout, fc",
         (
             "scheme=defensive_dropout",
         ): "scheme.sites.fc1: two_conv has no such site; allowed: input, feature, fc",
         ("model=four_conv",): "model.options: four_conv: images of 8x8 are too small for padding 0; use 1",
-        ("test_rate=1.2",): "test_rate: expected a rate in [0, 1), got 1.2",
-        ("train_rate=-0.1",): "train_rate: expected a rate in [0, 1), got -0.1",
-        ("sampels=3",): "sampels: no such key; allowed: dataset, model, scheme",
+        ("scheme=fc", "test_rate=1.2"): "test_rate: expected a rate in [0, 1), got 1.2",
+        ("scheme=fc", "train_rate=-0.1"): "train_rate: expected a rate in [0, 1), got -0.1",
+        ("sampels=3",): "sampels: no such key; allowed: dataset, model, training, scheme",
         ("samples=0",): "samples: expected at least 1, got 0",
         ("samples=501",): "samples: digits has 500 test images, got 501",
         ("samples=many",): "samples: Value 'many'",
-        ("device=tpu",): "device: expected one of auto, cpu, cuda, got tpu",
+        ("device=tpu",): "device: expected one of auto, cpu, cuda, mps, got tpu",
         ("scheme=none", "test_rate=0.5"): "test_rate: scheme none has no site",
         (
             "attack=deepfool",
@@ -368,6 +380,9 @@ def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
                 small += ["model=four_conv"] if group == "scheme" else []
             if path.stem == "distillation":
                 small += ["training.learning_rate=1e-2", "training.epochs=8"]
+            if path.stem == "pretrained":
+                # it keeps the network's first weights
+                small.remove("training.epochs=6")
             outcome = bench_run(f"{group}={path.stem}", *small)
             assert outcome.status == 0, (path, outcome.err)
 

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from running import Outcome
 
-from bench import cell, evaluation, search
-from bench.records import Store
+from bench import cell, search
+from bench.measure import passes
+from bench.results.store import Store
+from bench.training import kept
 
 QUICK = ("model=four_conv", "model.options.padding=1", "attack=fgsm_fixed", "samples=8", "training.epochs=4")
 
@@ -141,7 +143,7 @@ def test_a_second_search_computes_nothing(
     trace = (output_dir / "traced" / "trace.csv").read_text()
     records = {p: p.stat().st_mtime_ns for p in (output_dir / "store").glob("*/*.json")}
     # an attack would be followed by its evaluation
-    monkeypatch.delattr(evaluation, "fresh_draws")
+    monkeypatch.delattr(passes, "fresh_draws")
     again = bench_search(*SEARCH, "name=again")
     assert again.status == 0, again.err
     assert (output_dir / "again" / "trace.csv").read_text() == trace
@@ -171,7 +173,7 @@ def test_an_interrupted_search_keeps_what_it_has(
 def test_a_cell_that_fails_ends_the_search_with_its_reason(
     bench_search: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(evaluation, "fresh_draws")
+    monkeypatch.delattr(passes, "fresh_draws")
     outcome = bench_search(*SEARCH, "name=failing", "seed=6")
     assert outcome.status == 1
     assert outcome.err.startswith("error: train_rate=")
@@ -184,7 +186,7 @@ def test_bad_settings_get_one_line_and_no_training(
     def trained(*args: object) -> None:
         raise AssertionError("trained")
 
-    monkeypatch.setattr(search.training, "trained", trained)
+    monkeypatch.setattr(kept, "trained", trained)
     cases = {
         ("--step", "0"): "--step: expected a number in [0.001, 1), got 0",
         ("--step", "1"): "--step: expected a number in [0.001, 1), got 1",

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import accuracy, aggregate, transfer
+from bench import accuracy, transfer
 from bench.measure.intervals import FULL_DEPENDENCE, mean_interval
 from bench.papers import published, report, testing_phase
 from bench.papers.published import Findings
 from bench.papers.testing_phase_claims import SCHEMES
+from bench.results.sweep import Sweep
 
 # batches of 12: with ten successes wanted, 50 at a time would attack 40 images too many
 QUICK = ("dataset=digits", "samples=10", "batch_size=12", "training.epochs=5", "evaluation.draws=3")
@@ -99,7 +100,7 @@ def test_means_are_of_the_measured_entries(folder: Path) -> None:
     assert len(column) == 5
     assert mean["accuracy_pct"] == pytest.approx(column["accuracy_pct"].mean())
     assert mean["single_draw_pct"] == pytest.approx(column["single_draw_pct"].mean())
-    mad = testing_phase.mad_table(aggregate.table(folder / "targeted"), ["fgsm", "jsma"])
+    mad = testing_phase.mad_table(Sweep(folder / "targeted").table().frame, ["fgsm", "jsma"])
     fgsm = mad[(mad["attack"] == "fgsm") & (mad["scheme"] != "mean")]["mad_255_mean"]
     assert mad.query("attack == 'fgsm' and scheme == 'mean'")["mad_255_mean"].item() == pytest.approx(
         fgsm.mean()
@@ -268,7 +269,7 @@ def test_intervals_of_means_are_marked_as_a_bound(folder: Path) -> None:
         assert set(frame.loc[mean, "interval"]) == {FULL_DEPENDENCE}
         assert set(frame.loc[~mean, "interval"]) == {"between images"}
     # ten images under five schemes are ten images
-    mad = testing_phase.mad_table(aggregate.table(folder / "targeted"), ["fgsm"])
+    mad = testing_phase.mad_table(Sweep(folder / "targeted").table().frame, ["fgsm"])
     width = mad["mad_255_mean_high"] - mad["mad_255_mean_low"]
     mean = mad["scheme"] == "mean"
     assert width[mean].item() == pytest.approx(width[~mean].mean())

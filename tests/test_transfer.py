@@ -7,9 +7,10 @@ import pytest
 import torch
 from running import Run
 
-from bench import cell, evaluation, transfer
+from bench import plan, transfer
 from bench.config import Reader
-from bench.records import Store
+from bench.measure import passes
+from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
 
 QUICK = ("samples=12", "training.epochs=5", "evaluation.draws=6")
@@ -40,11 +41,14 @@ def test_a_cell_is_what_passing_the_samples_by_hand_gives(crossed: pd.DataFrame,
     results = pd.read_csv(output_dir / "crossed" / "results.csv")
     fgsm = results[results["attack"] == "fgsm"].set_index("scheme")
     record = store.read(fgsm.loc["none", "key"])
-    samples = store.samples(fgsm.loc["fc", "key"])
-    network = cell.restore(record, store)
+    other = store.read(fgsm.loc["fc", "key"])
+    assert record is not None
+    assert other is not None
+    samples = store.samples(other)
+    network = plan.restore(record, store).defended.network
     claimed = samples["claimed"]
     images, labels = (torch.from_numpy(samples[k][claimed]) for k in ("perturbed", "labels"))
-    expected = 100 * (network.model(images).argmax(-1) == labels).float().mean().item()
+    expected = 100 * (network(images).argmax(-1) == labels).float().mean().item()
     row = crossed.query("attack == 'fgsm' and generated_under == 'fc' and recognised_by == 'none'").iloc[0]
     assert row["accuracy_pct"] == pytest.approx(expected)
     assert row["single_draw_pct"] == pytest.approx(expected)
@@ -57,7 +61,7 @@ def test_a_second_look_passes_nothing(
     def passed(*args: object) -> None:
         raise AssertionError("looked again")
 
-    monkeypatch.setattr(evaluation, "recognise", passed)
+    monkeypatch.setattr(passes, "fresh_draws", passed)
     again = transfer.table(output_dir / "crossed")
     assert np.allclose(again["accuracy_pct"], crossed["accuracy_pct"])
 

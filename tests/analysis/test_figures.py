@@ -10,8 +10,8 @@ from recording import record, settings
 
 from bench import axes
 from bench.analysis import figures
-from bench.records import NOT_APPLICABLE, OK
 from bench.results.columns import COLUMNS
+from bench.results.store import NOT_APPLICABLE, OK
 from bench.results.sweep import Sweep, Table
 
 

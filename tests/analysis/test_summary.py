@@ -11,9 +11,10 @@ import pytest
 import torch
 from recording import record, settings
 
-from bench import aggregate, records
+from bench import aggregate
 from bench.analysis import figures, summary
-from bench.records import Store
+from bench.results import files
+from bench.results.store import Store
 from bench.results.sweep import Table, write_manifest
 
 
@@ -72,13 +73,13 @@ def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_p
     store, results = Store(tmp_path / "store"), tmp_path / "sweep"
     networks = {"a": "old", "b": "old", "c": "old", "d": "old", "e": "new", "f": "later", "n/a": None}
     cells = [{"key": key, "config": settings(), "checkpoint": network} for key, network in networks.items()]
-    store.write("a", record("a", settings()), None)
+    store.write("a", record("a", settings()))
     os.utime(store.record_path("a"), (0, 0))
     checkpoint(store, "old", seconds=5.0, at=0)
     write_manifest(results, store, cells)
     # nothing of this sweep is done yet, what an earlier one left says nothing of the time
     assert summary.progress(results) == "1 of 7 done"
-    store.write("b", record("b", settings()), None)
+    store.write("b", record("b", settings()))
     started = time.time() - 600
     os.utime(results / "cells.json", (started, started))
     assert summary.progress(results) == "2 of 7 done, about 50 min left and 2 networks to train"
@@ -88,9 +89,8 @@ def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_p
 
 
 def checkpoint(store: Store, key: str, seconds: float, at: float) -> None:
-    store.checkpoints.mkdir(parents=True, exist_ok=True)
-    path = store.checkpoints / f"{key}.safetensors"
-    records.write_tensors(path, "checkpoint", key, {"weights": torch.zeros(1)}, {"seconds": seconds})
+    path = store.path("checkpoints", key)
+    files.write_tensors(path, "checkpoints", key, {"weights": torch.zeros(1)}, {"seconds": seconds})
     os.utime(path, (at, at))
 
 
@@ -99,10 +99,10 @@ def test_a_table_is_printed_without_what_runs_attacks_or_draws(sweep: Path) -> N
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from bench import aggregate\n"
+        "from bench.results.sweep import Sweep\n"
         "from bench.analysis import summary\n"
-        "print(summary.terminal(aggregate.Sweep(Path(sys.argv[1])).table()))\n"
-        "assert not {'torch', 'foolbox', 'matplotlib', 'seaborn', 'scipy'} & set(sys.modules)\n"
+        "print(summary.terminal(Sweep(Path(sys.argv[1])).table()))\n"
+        "assert not {'torch', 'foolbox', 'matplotlib', 'seaborn', 'scipy', 'hydra'} & set(sys.modules)\n"
     )
     found = subprocess.run([sys.executable, "-c", program, str(sweep)], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr

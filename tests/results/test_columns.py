@@ -13,7 +13,7 @@ from bench.results.sweep import Table
 README = Path(__file__).parents[2] / "README.md"
 # what scripts of users' own read: results.csv of a sweep in which every attack succeeded
 HEADER = (
-    "dataset,model,scheme,attack,criterion,train_rate,test_rate,seed,status,reason,warnings,images,given_up,"
+    "dataset,model,training,scheme,attack,criterion,train_rate,test_rate,seed,status,reason,warnings,images,given_up,"
     "too_far,without_start,zero_gradient,fresh_draws,clean_accuracy_no_scheme_pct,clean_accuracy_pct,"
     "clean_accuracy_pct_low,clean_accuracy_pct_high,claimed_success_pct,claimed_success_pct_low,"
     "claimed_success_pct_high,fresh_success_pct,fresh_success_pct_low,fresh_success_pct_high,"

@@ -6,8 +6,7 @@ import pytest
 from recording import record, settings
 
 from bench import axes
-from bench.axes import AXES, Axis
-from bench.records import Store
+from bench.results.store import Store
 from bench.results.sweep import Sweep, Table, swept, table
 
 
@@ -42,26 +41,25 @@ def test_a_swept_setting_becomes_a_column_and_others_do_not() -> None:
 def test_what_differs_together_with_a_name_and_is_not_of_its_file_is_a_column() -> None:
     def cell(scheme: str, way: str, epochs: int, seed: int = 0) -> dict[str, Any]:
         options = {"plain": {}, "adversarial": {"epsilon": 0.1}}[way]
-        training = {"name": way, "options": options, "epochs": epochs, "seed": seed}
+        training = {"name": way, **options, "epochs": epochs, "seed": seed}
         return settings(scheme, training=training)
 
-    # as long as training is no file of conf/, and when it is one
-    group = Axis("training", "how weights come about", "defender", group=True, common=("epochs", "seed"))
     one = [cell("none", "plain", 3), cell("fc", "plain", 1)]
-    assert swept(one) == swept(one, [*AXES, group]) == ["training.epochs"]
+    assert swept(one) == ["training.epochs"]
     two = [cell("none", "plain", 3), cell("none", "adversarial", 1)]
     # its options are what the name stands for, how long it took is not
-    assert swept(two, [*AXES, group]) == ["training.epochs"]
-    assert swept([cell("none", "plain", 3), cell("none", "adversarial", 3)], [*AXES, group]) == []
+    assert swept(two) == ["training.epochs"]
+    assert swept([cell("none", "plain", 3), cell("none", "adversarial", 3)]) == []
     three = [*two, cell("none", "adversarial", 3, seed=1)]
-    three[-1]["training"]["options"] = {"epsilon": 0.2}
-    assert swept(three, [*AXES, group]) == ["training.epochs", "training.options.epsilon", "training.seed"]
+    three[-1]["training"]["epsilon"] = 0.2
+    assert swept(three) == ["training.epochs", "training.epsilon", "training.seed"]
 
 
 def test_every_axis_is_somebodys_choice_or_nobodys() -> None:
     sides = {name: axes.side(name) for name in axes.NAMES}
     assert [n for n, who in sides.items() if who == "defender"] == [
         "model",
+        "training",
         "scheme",
         "train_rate",
         "test_rate",
@@ -70,7 +68,7 @@ def test_every_axis_is_somebodys_choice_or_nobodys() -> None:
     columns = [*axes.NAMES, "dataset.epochs", "samples", "scheme.sites.fc", "attack.epsilon", "training.seed"]
     defence, rest = axes.split(columns)
     settings = ["dataset.epochs", "scheme.sites.fc", "training.seed"]
-    assert defence == ["model", "scheme", "train_rate", "test_rate", *settings]
+    assert defence == ["model", "training", "scheme", "train_rate", "test_rate", *settings]
     assert rest == ["dataset", "attack", "criterion", "seed", "samples", "attack.epsilon"]
     # what a network that is trained may be given: its gradients are compared
     assert [c for c in columns if axes.at_test(c)] == ["scheme", "test_rate", "scheme.sites.fc"]
