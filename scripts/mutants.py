@@ -705,7 +705,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a success too many", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes]) + 1", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
         ("an image after the last success", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes - 1]) + 2", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
         ("the attack gets the images themselves", "run(victim, images.clone(), goal(batch)", "run(victim, images, goal(batch)",
-         "tests/test_foreign.py::test_an_attack_that_changes_its_input_in_place_is_measured_from_the_image_as_it_was"),
+         f"{FOREIGN}a_step_beyond_epsilon_finds_nothing"),
         ("a step beyond epsilon counts", "lost = given_up | too_far\n", "lost = given_up\n", "tests/test_foreign.py::test_a_step_beyond_epsilon_finds_nothing"),
     ],
     "bench/axes.py": [
