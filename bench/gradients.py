@@ -206,7 +206,8 @@ def points(
     """
     networks: dict[str, dict[str, np.ndarray]] = {}
     for row, measured in _measured([Sweep.of(one) for one in sweeps], draws, images, seed, reader):
-        if not isinstance(measured, str):
+        # a reference has no single draws
+        if not isinstance(measured, str) and "first" in measured:
             trained = "" if pd.isna(row["train_rate"]) else f", train rate {row['train_rate']:g}"
             image = f"image {measured['indices'][0]}, target {measured['targets'][0]}"
             network = f"{row['dataset']} {row['model']}{trained}, {image} ({row['checkpoint'][:6]})"
@@ -272,18 +273,18 @@ def _of_record(
     """What ``measure`` says of its first images, which these are, and the draws at the first of them."""
     rows = _rows(np.array(record["images"]["indices"]), images, seed)
     indices, targets = (np.array(record["images"][name])[rows] for name in ("indices", "targets"))
-    config = plan.check_alike(record, reader)
+    if not store.reference:
+        plan.check_alike(record, reader)
     decides = {
         "data": record["data"]["fingerprint"],
         "rows": [indices.tolist(), targets.tolist()],
         "draws": draws,
         "seed": seed,
-        # of this module, which imports everything, only what decides
-        "source": [fingerprint.source(draw), fingerprint.source(measure)],
     }
 
     def drawn() -> dict[str, torch.Tensor]:
-        defended = plan.restore(record, store, reader).defended
+        restored = plan.restore(record, store, reader)
+        config, defended = restored.config, restored.defended
         data = parts.dataset(config)
         if data.fingerprint != record["data"]["fingerprint"]:
             raise ConfigError(f"dataset={config.dataset.name}: not the data that the record was made with")
@@ -294,7 +295,10 @@ def _of_record(
         seen = {**measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
         return tensors(seen)
 
-    kept = looks.look(store, looks.Looker.of(record), "gradients", decides, drawn, (criteria,), "gradients")
+    # of this module, which imports everything, only what decides
+    own = [fingerprint.source(draw), fingerprint.source(measure)]
+    looker = looks.Looker.of(record)
+    kept = looks.look(store, looker, "gradients", decides, drawn, (criteria,), own, "gradients")
     return {name: tensor.numpy() for name, tensor in kept.values.items()}
 
 
@@ -347,9 +351,11 @@ def write(
     records.write_text(paths[1], related.to_csv(index=False))
     drawn = points(opened, draws, images, pixels, seed, reader)
     if len(drawn):
-        paths += [into / "gradients.png", into / "gradient_variance.png"]
-        figures.gradient_densities(drawn, paths[2])
-        figures.gradient_measures(frame[frame["variance"].notna()], paths[3])
+        paths.append(into / "gradients.png")
+        figures.gradient_densities(drawn, paths[-1])
+    if frame["variance"].notna().any():
+        paths.append(into / "gradient_variance.png")
+        figures.gradient_measures(frame[frame["variance"].notna()], paths[-1])
     return paths
 
 

@@ -59,6 +59,7 @@ def look(
     decides: Mapping[str, Any],
     make: Callable[[], Mapping[str, Any]],
     code: Sequence[Any] = (passes,),
+    source: Sequence[str] = (),
     kind: str = LOOKS,
 ) -> Kept:
     """What was seen before, or is seen now and kept.
@@ -69,24 +70,24 @@ def look(
         what: The look's name.
         decides: Everything else that decides what is seen, as JSON-able values: images, draws, seed.
         make: Looks; gives JSON-able values, or tensors for a kind of its own.
-        code: Functions and modules that measure.
+        code: Modules that measure.
+        source: Hashes of functions that do.
         kind: The folder's name.
     """
-    everything = {
+    asked = {
         "what": what,
         "defended": looker.identity,
         "weights": looker.weights,
         "how": [looker.batch_size, looker.threads],
-        "versions": fingerprint.versions(),
-        "code": fingerprint.code(defended_module, *code),
         **decides,
     }
+    how = {"versions": fingerprint.versions(), "code": [fingerprint.code(defended_module, *code), *source]}
 
     def made() -> Kept:
         with process.threads(looker.threads):
-            return Kept(make())
+            return Kept(make(), {"asked": asked})
 
-    return store.remember(kind, everything, made)
+    return store.remember(kind, asked, made, how)
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,11 @@ def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     if not acting:
         raise ConfigError(f"scheme: {config.scheme.name} has no site, so that there is no rate to search for")
     for site, (operation, _) in acting.items():
-        if not strength_of(operation).grows:
+        strength = strength_of(operation)
+        if not strength.grows:
             raise ConfigError(
-                f"scheme: at site {site} of {config.scheme.name} more {strength_of(operation).name} is weaker, "
-                "and the search raises a rate, of which more has to be stronger"
+                f"scheme: at site {site} of {config.scheme.name} more {strength.name} is weaker, and the search "
+                "raises a rate, of which more has to be stronger"
             )
     return config
 

@@ -109,7 +109,7 @@ class _Pairs:
         one, other = (self.store.read(who["key"]) for who in (generated, recogniser))
         assert one is not None
         assert other is not None
-        unlike = self._unlike(other)
+        unlike = "" if self.store.reference else self._unlike(other)
         if unlike:
             return {"reason": f"recogniser: {unlike}"}
         claimed = looks.unflagged(one["images"]["claimed"])
@@ -143,7 +143,7 @@ class _Pairs:
                     other["config"]["seed"], f"cross recognition of {one['samples']['sha256']}"
                 ),
             )
-        except _Hole as hole:
+        except (_Hole, Unreadable) as hole:
             return {"reason": str(hole)}
         indices = np.array(one["images"]["indices"])[claimed]
         accuracy = intervals.estimate(seen.right / seen.draws, indices)

@@ -753,6 +753,15 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("records that are missing are not said", "        found.say_missing(one)\n", "", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
     ],
+    "bench/keep.py": [
+        ("single draws are kept", "if n != SINGLE_DRAWS}", "}", "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
+        ("others' looks are kept", "return not samples or samples in [", "return True or samples in [",
+         "tests/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
+        ("what is not whole is kept", "        if lost:\n", "        if False:\n", "tests/test_keep.py::test_what_cannot_be_kept_is_one_line"),
+        ("folders of a machine are kept", 'record.pop("traceback", None)', "pass", "tests/test_keep.py::test_a_failed_cell_is_kept_without_what_speaks_of_its_machine"),
+        ("a store that is worked in becomes one that was kept", "if store.folder.exists() and not store.reference:", "if False:",
+         "tests/test_keep.py::test_what_cannot_be_kept_is_one_line"),
+    ],
     "bench/analysis/figures/drawing.py": [
         ("a name with dollars is a formula", r'str(text).replace("$", r"\$")', "str(text)", "tests/analysis/test_figures.py::test_a_name_with_dollars_is_no_formula"),
         ("names that are alike share a picture", '    return f"{slug}-{_hash(str(value))}".strip("-")', "    return slug", "tests/analysis/test_figures.py::test_every_name_has_a_picture_of_its_own"),

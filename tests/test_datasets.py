@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import datasets, evaluation, training
+from bench import datasets
 from bench.datasets import DataError
+from bench.defended import Defended
+from bench.measure import passes
+from bench.training import fit as training
 
 SPLITS = (("train", 40), ("t10k", 12))
 
@@ -421,13 +424,13 @@ def test_a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for(
 
     images = torch.from_numpy(GREY.x_test[:10])
     assert torch.equal(
-        evaluation.logits(Spy(), images, 4),
+        passes.logits(Spy(), images, 4),
         torch.from_numpy(GREY.x_test[:10] / np.float32(255)).flatten(1)[:, 16:48],
     )
 
     plan = training.Plan(
         build=lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
-        rates={}, way=training.Plain(), epochs=1, batch_size=64, learning_rate=1e-2, seed=0, settings={},
+        behind=Defended, way=training.Standard(), epochs=1, batch_size=64, learning_rate=1e-2, seed=0, settings={},
     )  # fmt: skip
     both = (load_own(GREY, 128), load_own(on_grey(lambda x: x / np.float32(255)), 128))
     weights = [training.fit(plan, data, torch.device("cpu")).state_dict()["1.weight"] for data in both]

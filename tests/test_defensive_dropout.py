@@ -198,6 +198,8 @@ def test_defences_of_both_sweeps_are_one_table() -> None:
 
     sweeps = {name: Swept.read(Path("nowhere") / name) for name in defensive_dropout.SWEEPS}
     sweeps["trainings"] = swept("trainings", "adversarial", ["none"])
+    plain = swept("trainings", "standard", ["none"]).frame
+    sweeps["trainings"].frame.loc[len(plain)] = plain.iloc[0]
     sweeps["defences"] = swept("defences", "standard", ["sap", "none"])
     findings = defensive_dropout.measure(sweeps, STRANGER)
     assert list(findings.frames["defences"]["defence"]) == ["none", "adversarial_training", "sap"]

@@ -67,8 +67,6 @@ def test_saved_samples_are_what_the_record_measures(bench_run: Run, output_dir: 
     from bench import datasets
     from bench.measure import passes
 
-    from bench import datasets, evaluation
-
     outcome = bench_run("scheme=none", "attack=pgd", "attack.epsilon=0.1", *QUICK)
     key = Path(outcome.out.strip().splitlines()[-1]).stem
     record = records(output_dir)[key]

@@ -6,6 +6,7 @@ import pytest
 from running import Run
 
 from bench import accuracy, transfer
+from bench.keep import keep
 from bench.measure.intervals import FULL_DEPENDENCE, mean_interval
 from bench.papers import published, report, testing_phase
 from bench.papers.published import Findings
@@ -78,6 +79,22 @@ def test_report_has_every_table_and_figure(folder: Path, written: list[Path]) ->
     assert "10 successes a cell" in text
 
 
+@pytest.mark.usefixtures("written")
+def test_the_report_can_be_made_from_what_is_kept_of_the_sweeps(folder: Path, tmp_path: Path) -> None:
+    keep([folder / sweep for sweep in testing_phase.PAPER.sweeps], tmp_path)
+    store, away = folder.parent / "store", folder.parent / "away"
+    store.rename(away)
+    try:
+        again = report.write(testing_phase.PAPER, tmp_path)
+    finally:
+        away.rename(store)
+    names = {path.name for path in (folder / "report").iterdir()}
+    # the pictures of samples take samples
+    assert {path.name for path in again} == names - {"figure2.png", "figure3.png"}
+    for path in again:
+        assert path.read_bytes() == (folder / "report" / path.name).read_bytes(), path.name
+
+
 def test_table_1_is_the_accuracy_under_each_scheme(folder: Path) -> None:
     found = accuracy.table(folder / "targeted").set_index(["data_set", "scheme"])
     results = pd.read_csv(folder / "targeted" / "results.csv").set_index("scheme")
@@ -93,7 +110,12 @@ def test_table_1_is_the_accuracy_under_each_scheme(folder: Path) -> None:
 
 
 def test_means_are_of_the_measured_entries(folder: Path) -> None:
-    table = testing_phase.recognition_table(transfer.table(folder / "targeted"), ["fgsm"])
+    pairs = transfer.table(folder / "targeted")
+    table = testing_phase.recognition_table(pairs, ["jsma", "fgsm"])
+    for attack in ("jsma", "fgsm"):
+        entries = table[(table["attack"] == attack) & (table["interval"] == "between images")]
+        assert list(entries["accuracy_pct"]) == list(pairs[pairs["attack"] == attack]["accuracy_pct"])
+    table = table[table["attack"] == "fgsm"]
     inner = table[(table["recognised_by"] != "mean") & (table["generated_under"] != "mean")]
     mean = table.query("recognised_by == 'mean' and generated_under == 'fc'").iloc[0]
     column = inner[inner["generated_under"] == "fc"]

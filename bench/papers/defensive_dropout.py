@@ -150,7 +150,8 @@ def measure(sweeps: Mapping[str, Swept], reader: Reader) -> Findings:
     named = [defence(row) for row in both.to_dict("records")]
     order = list(dict.fromkeys([*DEFENCES, *named]))
     both = both.assign(defence=named).sort_values("defence", key=lambda c: c.map(order.index), kind="stable")
-    frames["defences"] = both
+    # no defence at all may be in both sweeps
+    frames["defences"] = both.drop_duplicates(["defence", "attack"])
     drawn = [sweeps[name].folder for name in ("cifar10_cw", "cifar10_sap") if sweeps[name].run]
     frames["gradients"] = gradients.table(drawn, reader=reader) if drawn else pd.DataFrame()
 

@@ -98,7 +98,18 @@ class Store:
         """A lock between processes that want the same thing."""
         return locked(self.folder / "locks" / f"{key}.lock")
 
-    def remember(self, kind: str, decides: Mapping[str, Any], make: Callable[[], Kept]) -> Kept:
+    @property
+    def reference(self) -> bool:
+        """Whether ``keep`` made it: without samples and networks, and nothing is computed in it."""
+        return (self.folder / "kept.json").exists()
+
+    def remember(
+        self,
+        kind: str,
+        decides: Mapping[str, Any],
+        make: Callable[[], Kept],
+        how: Mapping[str, Any] | None = None,
+    ) -> Kept:
         """What was made before of the same things, or is made now and kept.
 
         What is kept and can't be read is said, set aside and made again. What can't be kept is said,
@@ -108,11 +119,15 @@ class Store:
             kind: The folder's name.
             decides: Everything that decides what is made, as JSON-able values.
             make: Gives values, and what is said about them.
+            how: What else decides it, such as the code and the versions of now; not asked for in a reference,
+                which says what was seen then.
 
         Raises:
-            Unreadable: for what is in the way and can't be set aside.
+            Unreadable: for what is in the way and can't be set aside; in a reference for what isn't there.
         """
-        key = key_of(kind, decides)
+        if self.reference:
+            return self.kept(kind, key_of(kind, decides))
+        key = key_of(kind, {**decides, **(how or {})})
         kept = self._found(kind, key)
         if kept is not None:
             return kept
@@ -126,7 +141,9 @@ class Store:
         content = ""
         try:
             if kind == LOOKS:
-                write_document(path, kind, key, {"value": dict(made.values)}, indent=None)
+                write_document(
+                    path, kind, key, {"about": dict(made.about), "value": dict(made.values)}, indent=None
+                )
             else:
                 content = write_tensors(path, kind, key, made.values, made.about)
         except OSError as error:
@@ -145,8 +162,8 @@ class Store:
         if kind == LOOKS:
             found = read_document(path, kind, key)
             if found is None:
-                raise Unreadable(path, "missing")
-            return Kept(found["value"], key=key, path=path)
+                raise Unreadable(path, "missing: it was not kept" if self.reference else "missing")
+            return Kept(found["value"], found["about"], key, path)
         values, about, content = read_tensors(path, kind, key)
         return Kept(values, about, key, path, content)
 

@@ -1,7 +1,11 @@
 import pytest
 import torch
 
-from bench.schemes import NAMED, Dropout
+from bench.config import OPERATIONS
+from bench.schemes import Dropout
+from bench.targets import find
+
+NAMED = {name: find("scheme.operation", target, ["bench"]) for name, target in OPERATIONS.items()}
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -4,7 +4,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.schemes import NAMED, Dropout, Noise, Strength, strength_of
+from bench.config import OPERATIONS
+from bench.schemes import Dropout, Noise, Strength, strength_of
+from bench.targets import find
+
+NAMED = {name: find("scheme.operation", target, ["bench"]) for name, target in OPERATIONS.items()}
 
 
 class Silent:
