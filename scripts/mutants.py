@@ -881,7 +881,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("fractions are turned over", "return float(over) / float(under)", "return float(under) / float(over)", f"{COMMAND}a_fraction_is_a_number"),
         ("a way's fractions are words", "{key: _fraction(value) for", "{key: value for", f"{COMMAND}a_fraction_is_a_number"),
         ("a short name is another's", '"noise": "bench.schemes.Noise"', '"noise": "bench.schemes.Dropout"', f"{COMMAND}an_operation_has_a_short_name"),
-        ("results may be kept in the store's own folder", 'if not parts or Path(self.name).is_absolute() or ".." in parts:', "if False:", f"{COMMAND}a_name_is_a_folder_inside_output_dir"),
+        ("a name may lead out of output_dir", 'if not parts or Path(self.name).is_absolute() or ".." in parts:', "if False:", f"{COMMAND}a_name_is_a_folder_inside_output_dir"),
     ],
     "bench/targets.py": [
         ("what a module has imported is its own", "    if of != package and not (", "    if False and not (", f"{DEPENDS}a_target_is_what_its_package_has_defined"),
