@@ -429,6 +429,8 @@ def test_an_attack_that_changes_its_input_in_place_is_measured_from_the_image_as
 def test_a_step_beyond_epsilon_finds_nothing(foreign: Callable[..., Outcome], output_dir: Path) -> None:
     outcome = foreign(*attack("Over", "0.1"), "scheme=none")
     assert "gave nothing that can be used for any of 8 images (too far 8)" in failed(outcome)
+    # nor does one that moves what it was given along
+    assert "(too far 8)" in failed(foreign(*attack("InPlace", "0.1"), "scheme=none"))
     record = record_of(foreign(*attack("OneOver", "0.1"), "scheme=none"), output_dir)
     assert record["metrics"]["too_far"] == 1
     samples = Store(output_dir / "store").samples(record)
