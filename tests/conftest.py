@@ -2,12 +2,10 @@
 
 import gc
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.plugins.sweeper import Sweeper
 from recording import four_cells
 from running import Outcome, Run
 
@@ -30,14 +28,6 @@ def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def imported() -> None:
     """What was imported stays, and is not gone through for garbage while configurations are composed."""
     gc.freeze()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def composed_twice() -> Iterator[None]:
-    """Not three times: Hydra would compose every job once more, after ``bench.run`` has checked it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sweeper, "validate_batch_is_legal", lambda self, batch: None)
-        yield
 
 
 @pytest.fixture
