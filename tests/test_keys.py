@@ -13,6 +13,7 @@ from running import Run
 from torch import nn
 from torch.nn import functional
 
+import bench
 from bench import attacking, cell, datasets, plan, schemes
 from bench import run as command
 from bench.defended import Defended
@@ -84,7 +85,7 @@ def test_a_network_that_was_edited_is_another_network_and_another_cell(own: Own)
 @pytest.fixture
 def edited(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes a file of this project say something else, without writing to it."""
-    read, home = fingerprint._read, Path(fingerprint.__file__).parent
+    read, home = fingerprint._read, Path(bench.__file__).parent
 
     def edit(name: str) -> None:
         assert (home / name).is_file()

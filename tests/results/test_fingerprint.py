@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 
+import bench
 from bench.results import fingerprint, imports
 
 Package = Callable[[dict[str, str]], None]
@@ -143,7 +144,7 @@ def test_an_installed_package_stands_by_its_version_and_one_in_development_by_it
     assert after[1] != before[1]
     # whereas bench is what results are about, installed or not
     by_source = fingerprint.code(fingerprint)
-    monkeypatch.setattr(imports, "_INSTALLED", {Path(fingerprint.__file__).parent.parent.name})
+    monkeypatch.setattr(imports, "_INSTALLED", {Path(bench.__file__).parent.parent.name})
     monkeypatch.setattr(imports, "_installed", lambda path: {"bench": ["bench"]})
     assert imports.distributions("bench")
     assert fingerprint.code(fingerprint) == by_source
