@@ -63,8 +63,7 @@ def list_sites(overrides: Sequence[str], config_dir: Path | None = None) -> str:
         SystemExit: with status 2 and one line, for settings that can't be used.
     """
     from bench import plan
-    from bench.command import one_line
-    from bench.run import compose
+    from bench.composing import compose, one_line
 
     try:
         config = compose(overrides, config_dir)

@@ -7,35 +7,25 @@ two commands don't write into one sweep's folder at a time. What a command does 
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import io
 import logging
 import os
-import re
 import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
 
 from filelock import FileLock, Timeout
 
-from bench.axes import GROUPS
 from bench.checks import ConfigError
 
 if TYPE_CHECKING:
     # imported where one of its errors is to be said: most commands compose nothing
-    from omegaconf.errors import OmegaConfBaseException
+    pass
 
 P = ParamSpec("P")
-
-WAYS = {"distillation": "distillation", "adversarial_training": "adversarial"}
-"""Schemes of old that are ways of training, and what they are called as such."""
-
-EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
-"""Hydra's launchers that come with an extra of bench's, and which."""
 
 
 class Stop(KeyboardInterrupt):
@@ -85,24 +75,16 @@ def guarded(main: Callable[P, None]) -> Callable[P, None]:
                     raise
             except KeyboardInterrupt as stop:
                 raise SystemExit(stopped(stop)) from None
-            except _of_settings() as error:
-                fail(one_line(error))
+            except ConfigError as error:
+                fail(" ".join(str(error).split()))
             except OSError as error:
-                fail(one_line(error), 1)
+                fail(of_file(error), 1)
             finally:
                 # while errors of it can still be borne
                 for stream in (sys.stdout, sys.stderr):
                     stream.flush()
 
     return command
-
-
-def _of_settings() -> tuple[type[Exception], ...]:
-    """The errors of settings that can't be used."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    return ConfigError, HydraException, OmegaConfBaseException
 
 
 def fail(problem: str, status: int = 2) -> NoReturn:
@@ -267,101 +249,6 @@ def hold(folder: Path) -> FileLock | None:
     return lock
 
 
-def one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
-    """What an error says, in one line that names the key and what is allowed.
-
-    Args:
-        error: Of any kind.
-        overrides: The settings given where it came up, named by errors that don't know of a key.
-    """
-    import yaml
-    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, ConfigError):
-        return " ".join(str(error).split())
-    if isinstance(error, OverrideParseException) and error.override:
-        hint = f"; {_quoting(error.override)}" if "=" in error.override else ""
-        return f"{error.override}: can't be read as key=value{hint}"
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _no_such_choice(*error.missing_cfg_file.rpartition("/")[::2], error.options or [])
-    # Hydra's outer error says that something can't be composed, the inner one which key or line, and why
-    chain: list[BaseException] = [error]
-    while inner := chain[-1].__cause__ or (not chain[-1].__suppress_context__ and chain[-1].__context__):
-        chain.append(inner)
-    for inner in chain:
-        if isinstance(inner, yaml.MarkedYAMLError) and inner.problem_mark is not None:
-            mark = inner.problem_mark
-            return f"{mark.name}, line {mark.line + 1}: not YAML: {inner.problem}"
-        if isinstance(inner, OmegaConfBaseException) and inner.full_key:
-            return _of_key(inner)
-    text = " ".join(str(error).split()).partition(" Config search path")[0]
-    if found := re.match(r"Ambiguous value for argument '(.*?)' 1\.", text):
-        return f"{found[1]}: several values are a sweep, and need -m; {_quoting(found[1])}"
-    if found := re.match(
-        r"In '(.*)/(.*?)': \w+ raised while composing config: (.*?)( full_key:| value:|$)", text
-    ):
-        return f"{found[1]}={found[2]}: {found[3]}"
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return text
-    if text.startswith("Config group override must be"):
-        for override in overrides:
-            if kind := _no_name(override):
-                return f"{override}: expected a name, got {kind}; {_quoting(override)}"
-    if isinstance(error, OSError) and error.strerror:
-        return ": ".join([*([str(error.filename)] if error.filename else []), error.strerror])
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-    text = f"{type(error).__name__}: {text}" + "".join(
-        f" ({f.filename}, line {f.lineno})" for f in frames[-1:]
-    )
-    return ": ".join([*([" ".join(overrides)] if overrides else []), text])
-
-
-def _of_key(error: "OmegaConfBaseException") -> str:
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
-
-    if error.full_key == "scheme.training":
-        return (
-            "scheme.training: how a network is trained is no part of its scheme: training=WAY, or "
-            "training._target_=..., and its options beside: training.temperature=100"
-        )
-    if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        if dataclasses.is_dataclass(error.object_type):
-            allowed = [f.name for f in dataclasses.fields(error.object_type)]
-            return f"{error.full_key}: no such key; allowed: {', '.join(allowed)}"
-        return f"{error.full_key}: not set before; write +{error.full_key}=... to add it"
-    problem = str(error.msg).splitlines()[0]
-    return f"{error.full_key}: " + ("expected a value, got null" if "is not Optional" in problem else problem)
-
-
-def _no_such_choice(group: str, choice: str, options: Sequence[str]) -> str:
-    if group == "hydra/launcher" and choice in EXTRA:
-        return f'{group}={choice}: not installed; it comes with pip install "bench[{EXTRA[choice]}]"'
-    if group == "scheme" and choice in WAYS:
-        return f"scheme={choice}: it is a way of training: training={WAYS[choice]} (with scheme=none)"
-    if not group:
-        return f"--config-name: no {choice} in bench's conf"
-    allowed = [option for option in options if option != "null"]
-    problem = f"{group}={choice}: no such choice" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
-    for option in allowed:
-        # what a sweep takes for several names
-        if "," in option and choice in option.split(","):
-            return f"{problem}; {_quoting(f'{group}={option}')}"
-    return problem
-
-
-def _quoting(override: str) -> str:
-    key, _, value = override.partition("=")
-    return f"a value that Hydra reads otherwise is quoted, for the shell too: \"{key}='{value}'\""
-
-
-def _no_name(override: str) -> str | None:
-    """What kind of value is given for a group where a choice's name belongs; None where one is."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    key, given, _ = override.partition("=")
-    # among them may be a flag and its value
-    if not given or (key.strip("+") not in GROUPS and not re.fullmatch(r"[+]*\w+(/\w+)+", key)):
-        return None
-    read = OverridesParser.create().parse_override(override).value()
-    return None if isinstance(read, str | list) else "null" if read is None else f"a {type(read).__name__}"
+def of_file(error: OSError) -> str:
+    """What an error of the file system says: the file, and what is wrong with it."""
+    return ": ".join([*([str(error.filename)] if error.filename else []), error.strerror or str(error)])

@@ -6,10 +6,8 @@ Here belongs what Hydra asks for, what is printed, and the exit status. What a c
 
 import contextlib
 import os
-import re
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,70 +20,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from tqdm import tqdm
 
-from bench import config as settings
-from bench.axes import GROUPS
-from bench.checks import ConfigError, NotApplicable
-from bench.command import bear_output, fail, guarded, hold, lost_signal, one_line, stopped
-from bench.config import Config
+from bench.checks import NotApplicable
+from bench.command import bear_output, fail, guarded, hold, lost_signal, stopped
+from bench.composing import at_home, conf_dir, one_line, typed
 from bench.reader import STRANGER, Reader
 from bench.results.files import Unreadable, log
 from bench.results.store import OK, Store
 
 if TYPE_CHECKING:
     from bench.plan import Cell
-
-
-def conf_dir() -> str:
-    """The folder of ``config.yaml``: inside the package where it was installed, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    for folder in (here / "conf", here.parent / "conf"):
-        if (folder / "config.yaml").exists():
-            return str(folder)
-    fail(f"{here / 'conf'}: no config.yaml there, nor in {here.parent / 'conf'}; install bench again")
-
-
-def typed(composed: DictConfig) -> Config:
-    """A composed configuration as a checked ``Config``; each choice is named after its file.
-
-    Raises:
-        As ``config.typed``.
-    """
-    chosen = composed.hydra.runtime.choices if "hydra" in composed else HydraConfig.get().runtime.choices
-    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    with open_dict(own):
-        for group in GROUPS:
-            if group not in chosen:
-                raise ConfigError(f"{group}: expected one choice")
-            own[group].name = own[group].get("name") or str(chosen[group])
-    return settings.typed(own)
-
-
-def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
-    """The settings that the command would be given by these overrides, for a process that isn't the command.
-
-    Args:
-        overrides: As on the command line.
-        config_dir: What ``--config-dir`` names there: a folder whose files are choices too.
-
-    Raises:
-        As ``config.typed``, and HydraException for what can't be composed.
-    """
-    if config_dir is not None:
-        if not config_dir.is_dir():
-            raise ConfigError(f"--config-dir: no folder {config_dir}")
-        overrides = [f"hydra.searchpath=['file://{config_dir.resolve()}']", *overrides]
-    overrides = [at_home(override) for override in overrides]
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
-
-
-def at_home(override: str) -> str:
-    """A folder's override as bash hands it on: other shells leave the ``~``, which Hydra can't read."""
-    found = re.fullmatch(r"([+]*(?:output_dir|data_dir)=)(~.*)", override)
-    return found[1] + os.path.expanduser(found[2]) if found else override
 
 
 class SweepCallback(Callback):
@@ -147,7 +93,7 @@ def prepare_sweep(config: DictConfig) -> None:
     except OSError as error:
         fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
     # each was composed and found good here; Hydra would compose it once more, to see whether it can be
-    Sweeper.validate_batch_is_legal = lambda sweeper, batch: None  # type: ignore[method-assign]
+    Sweeper.validate_batch_is_legal = lambda self, batch: None  # type: ignore[method-assign]
     Command.sweep, Command.transfer, Command.cells = results, job.transfer, ready
     Command.reader = Reader(tuple(job.trusted_modules), job.data_dir)
 
@@ -325,8 +271,6 @@ def recognition(results: Path) -> bool:
         return False
     return tables(results) if healed else True
 
-
-settings.register()
 
 if __name__ == "__main__":
     # launchers send the job to other processes by its module's name, which is not "__main__"

@@ -52,9 +52,9 @@ from torch import Tensor, nn
 
 from bench import attacks, plan
 from bench.attacks import criteria
+from bench.composing import compose
 from bench.datasets import unit
 from bench.measure import passes
-from bench.run import compose
 from bench.training import kept
 
 OURS = "bench"

@@ -931,19 +931,21 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a module that breaks is a traceback", "    except Exception as error:\n        raise ConfigError(\n", "    except ImportError as error:\n        raise ConfigError(\n",
          f"{DEPENDS}a_module_of_ones_own_that_breaks_is_one_line"),
     ],
+    "bench/composing.py": [
+        ("choices are not named after their files", "own[group].name = own[group].get(\"name\") or str(chosen[group])", "own[group].name = own[group].get(\"name\") or group",
+         "tests/test_run.py::test_one_cell_prints_its_result_and_keeps_its_record"),
+        ("an old scheme is no such choice", 'if group == "scheme" and choice in WAYS:', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
+        ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
+    ],
     "bench/run.py": [
         ("bad jobs don't stop a sweep", "    if problems:\n", "    if False:\n", "tests/test_run.py::test_a_sweep_names_every_bad_job_at_once"),
         ("a failed cell is status 0", "fail(record[\"reason\"], 1)", "fail(record[\"reason\"], 0)", "tests/test_run.py::test_a_failing_cell_is_recorded_and_the_others_go_on"),
         ("an incomplete sweep is status 0", "status = status or (0 if complete else 1)", "status = status or 0", "tests/test_run.py::test_a_failing_cell_is_recorded_and_the_others_go_on"),
-        ("choices are not named after their files", "own[group].name = own[group].get(\"name\") or str(chosen[group])", "own[group].name = own[group].get(\"name\") or group",
-         "tests/test_run.py::test_one_cell_prints_its_result_and_keeps_its_record"),
     ],
     "bench/command.py": [
         ("SIGTERM is not caught", "for number in (signal.SIGINT, signal.SIGTERM):", "for number in (signal.SIGINT,):", "tests/test_command.py::test_sigterm_is_one_line_and_a_table_and_leaves_no_process"),
         ("a signal's status is 1", "    return 128 + number\n", "    return 1\n", "tests/test_command.py::test_sigterm_is_one_line_and_a_table_and_leaves_no_process"),
         ("a setting that can't be used is status 1", "status: int = 2) -> NoReturn", "status: int = 1) -> NoReturn", "tests/test_command.py::test_a_name_is_a_folder_inside_output_dir"),
-        ("an old scheme is no such choice", 'if group == "scheme" and choice in WAYS:', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
-        ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
         ("a ConfigError is a traceback", "return ConfigError, HydraException", "return HydraException, HydraException", f"{DEPENDS}a_sweep_without_its_store_keeps_its_table"),
     ],
     "bench/analysis/search.py": [

@@ -15,7 +15,7 @@ from hydra.errors import MissingConfigException
 from running import Run, start
 
 import bench
-from bench import command, parts, run
+from bench import command, composing, parts, run
 from bench.analysis import search, summary, transfer
 from bench.checks import ConfigError
 from bench.config import Config
@@ -80,7 +80,7 @@ def test_an_option_needs_no_plus_and_a_typo_still_gets_its_line(bench_run: Run, 
 
 
 def test_a_search_and_an_experiment_take_options_too(bench_run: Run, mine: Callable[..., str]) -> None:
-    config = run.compose(["attack=cw_l0", "attack.options.channel_axis=1"])
+    config = composing.compose(["attack=cw_l0", "attack.options.channel_axis=1"])
     assert config.attack.options == {"channel_axis": 1}
     assert search.settle(["scheme=fc", "attack.options.a=1"]).attack.options == {"a": 1}
     folder = mine(
@@ -203,8 +203,8 @@ def test_home_is_found_in_a_folder_name(
     assert (tmp_path / "home" / "results" / "sweep" / "results.csv").exists()
     assert (tmp_path / "home" / "quoted" / "sweep" / "results.csv").exists()
     assert not list(tmp_path.glob("*~*"))
-    assert run.compose(["data_dir='~/data'"]).data_dir == str(tmp_path / "home" / "data")
-    assert run.compose(["data_dir=~/data"]).data_dir == str(tmp_path / "home" / "data")
+    assert composing.compose(["data_dir='~/data'"]).data_dir == str(tmp_path / "home" / "data")
+    assert composing.compose(["data_dir=~/data"]).data_dir == str(tmp_path / "home" / "data")
 
 
 def test_folders_are_relative_to_where_the_command_was_started(
@@ -252,7 +252,7 @@ def test_a_module_of_the_users_that_breaks_is_one_line_a_job_and_nothing_runs(
 
 def test_a_launcher_that_is_not_installed_names_its_extra() -> None:
     error = MissingConfigException("no", "hydra/launcher/joblib", ["basic"])
-    assert command.one_line(error) == (
+    assert composing.one_line(error) == (
         'hydra/launcher=joblib: not installed; it comes with pip install "bench[launchers]"'
     )
 
@@ -513,7 +513,7 @@ def test_a_way_of_training_that_was_a_scheme_says_its_new_form(bench_run: Run, t
     for scheme, training in (("distillation", "distillation"), ("adversarial_training", "adversarial")):
         words = f"scheme={scheme}: it is a way of training: training={training} (with scheme=none)"
         assert line_of(bench_run, f"scheme={scheme}", out) == words
-        assert run.compose([f"training={training}", "scheme=none"]).training.name == training
+        assert composing.compose([f"training={training}", "scheme=none"]).training.name == training
     assert line_of(bench_run, "-m", "scheme=fc,distillation", out).startswith(
         "scheme=distillation: it is a way"
     )
@@ -527,7 +527,7 @@ def test_a_way_of_training_that_was_a_scheme_says_its_new_form(bench_run: Run, t
 
 
 def test_a_fraction_is_a_number(bench_run: Run) -> None:
-    config = run.compose(
+    config = composing.compose(
         ["training=adversarial", "training.epsilon=8/255", "attack.epsilon=8/255", "scheme=fc",
          "scheme.sites.fc=3/4", "test_rate=1/4"]
     )  # fmt: skip
@@ -545,7 +545,7 @@ def test_an_operation_has_a_short_name(bench_run: Run, mine: Callable[..., str])
         "operation: {_target_: bench.schemes.Noise}\n"
     )
     folder = Path(mine({"scheme/short": short, "scheme/long": with_target}))
-    one, other = (run.compose([f"scheme={name}"], folder).scheme for name in ("short", "long"))
+    one, other = (composing.compose([f"scheme={name}"], folder).scheme for name in ("short", "long"))
     assert one.at() == other.at()
     assert one.at()["input"][0]._target_ == "bench.schemes.Noise"
     assert line_of(bench_run, "scheme=fc", "scheme.operation=nois").endswith("got nois; did you mean noise?")
@@ -580,7 +580,7 @@ def test_every_scheme_can_be_asked_for_and_what_cannot_be_is_a_hole_with_its_rea
     assert outcome.status == 0, outcome.err
     store = Store(tmp_path / "store")
     cells = json.loads((tmp_path / "sweep" / "cells.json").read_text())["cells"]
-    every = {path.stem for path in (Path(run.conf_dir()) / "scheme").glob("*.yaml")}
+    every = {path.stem for path in (Path(composing.conf_dir()) / "scheme").glob("*.yaml")}
     assert {cell["config"]["scheme"]["name"] for cell in cells} == every
     holes = {}
     for cell in cells:

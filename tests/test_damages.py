@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import cell, config, plan, run
+from bench import cell, composing, config, plan, run
 from bench.analysis import aggregate, figures, transfer
 from bench.results import store as stores
 from bench.results.store import Store
@@ -36,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def configs() -> list[config.Config]:
     """The sweep's jobs, composed once: what Hydra does takes longer than all the rest."""
-    return [run.compose([*ARGUMENTS, f"scheme={scheme}"]) for scheme in SCHEMES]
+    return [composing.compose([*ARGUMENTS, f"scheme={scheme}"]) for scheme in SCHEMES]
 
 
 def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:

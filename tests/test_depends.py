@@ -17,7 +17,7 @@ import torch
 from omegaconf import OmegaConf
 from running import Outcome, Run
 
-from bench import axes, cell, config, plan, run, targets
+from bench import axes, cell, composing, config, plan, run, targets
 from bench.analysis import aggregate, game, gradients, transfer
 from bench.checks import ConfigError
 from bench.reader import Reader
@@ -324,8 +324,8 @@ def test_a_module_of_ones_own_that_breaks_is_one_line(
 
 
 def test_the_device_is_in_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = plan.prepare(run.compose(["samples=6"]))
-    asked = plan.prepare(run.compose(["samples=6", "device=cuda"]))
+    plain = plan.prepare(composing.compose(["samples=6"]))
+    asked = plan.prepare(composing.compose(["samples=6", "device=cuda"]))
     assert (plain.key, plain.checkpoint) == (asked.key, asked.checkpoint)
     # what only plans for another machine needn't have its GPU
     slurm = OmegaConf.create({"hydra": {"launcher": {"_target_": "hydra_plugins.x.SlurmLauncher"}}})
@@ -342,7 +342,7 @@ def test_a_gpu_that_is_not_there_is_refused_by_the_machine_that_runs(bench_run: 
         outcome = bench_run(*arguments, f"output_dir={tmp_path}")
         assert outcome.status == 2
         assert outcome.err.strip() == "error: device: there is no GPU here; allowed: auto, cpu"
-    record = cell.run(plan.prepare(run.compose(["device=cuda", "samples=6", f"output_dir={tmp_path}"])))
+    record = cell.run(plan.prepare(composing.compose(["device=cuda", "samples=6", f"output_dir={tmp_path}"])))
     assert (record["status"], record["reason"]) == (
         "failed",
         "device: there is no GPU here; allowed: auto, cpu",

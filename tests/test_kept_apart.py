@@ -15,8 +15,7 @@ from running import Outcome, Run, fresh
 from safetensors.numpy import load_file
 from torch.nn import functional
 
-from bench import cell, datasets, plan
-from bench import run as command
+from bench import cell, composing, datasets, plan
 from bench.analysis import transfer
 from bench.measure import passes
 from bench.results.store import Store
@@ -290,7 +289,9 @@ def test_two_that_want_one_cell_attack_once(
 
     arguments = (*still, "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK)
     # the last one wants the same samples, for a record of its own
-    ready = [plan.prepare(command.compose((*arguments, f"evaluation.draws={draws}"))) for draws in (6, 6, 7)]
+    ready = [
+        plan.prepare(composing.compose((*arguments, f"evaluation.draws={draws}"))) for draws in (6, 6, 7)
+    ]
     assert ready[0].key == ready[1].key != ready[2].key
     mystill.called.clear()
     records: list[dict] = []
@@ -341,7 +342,7 @@ def test_a_failed_cell_is_computed_again(
 
 def test_a_record_never_speaks_of_samples_that_are_not_there(tmp_path: Path, still: tuple[str, ...]) -> None:
     ready = plan.prepare(
-        command.compose((*still, "scheme=none", "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK))
+        composing.compose((*still, "scheme=none", "samples=10", f"output_dir={tmp_path / 'out'}", *QUICK))
     )
     ready.store.folder.mkdir(parents=True)
     # no folder can be made of this name

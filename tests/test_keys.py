@@ -14,8 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import bench
-from bench import attacking, cell, datasets, plan, schemes
-from bench import run as command
+from bench import attacking, cell, composing, datasets, plan, schemes
 from bench.defended import Defended
 from bench.results import fingerprint
 from bench.results.store import Kept, key_of
@@ -32,7 +31,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
 def keys(*arguments: str) -> tuple[str, str]:
     """The key of a cell, and its network's, without running it."""
-    ready = plan.prepare(command.compose([*QUICK, *arguments]))
+    ready = plan.prepare(composing.compose([*QUICK, *arguments]))
     return ready.key, ready.checkpoint
 
 
@@ -100,7 +99,7 @@ def edited(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_samples_outlive_an_edit_of_what_measures_and_of_nothing_else(edited: Callable[[str], None]) -> None:
-    config = command.compose([*QUICK, "scheme=fc", "attack=deepfool"])
+    config = composing.compose([*QUICK, "scheme=fc", "attack=deepfool"])
 
     def now() -> tuple[str, str, str]:
         ready = plan.prepare(config)
@@ -278,7 +277,7 @@ def attacked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_whatever_leaves_samples_as_they_are_attacks_nothing(
     own: Own, output_dir: Path, attacked: list[str]
 ) -> None:
-    text = (Path(command.conf_dir()) / "scheme" / "fc.yaml").read_text()
+    text = (Path(composing.conf_dir()) / "scheme" / "fc.yaml").read_text()
     _, found = own("mynothing", "", **{"scheme/namesake": text})
 
     def run(*arguments: str) -> dict:
@@ -290,7 +289,7 @@ def test_whatever_leaves_samples_as_they_are_attacks_nothing(
             "evaluation.draws=3",
             "test_rate=0.8",
         )
-        record = cell.run(plan.prepare(command.compose([*shared, *arguments])))
+        record = cell.run(plan.prepare(composing.compose([*shared, *arguments])))
         assert record["status"] == "ok", record["reason"]
         return record
 
@@ -328,7 +327,7 @@ def test_whatever_leaves_samples_as_they_are_attacks_nothing(
 def test_samples_of_other_weights_are_set_aside_and_made_again(
     output_dir: Path, attacked: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    ready = plan.prepare(command.compose([*QUICK, f"output_dir={output_dir}", "samples=3", "seed=2"]))
+    ready = plan.prepare(composing.compose([*QUICK, f"output_dir={output_dir}", "samples=3", "seed=2"]))
     first, store = cell.run(ready), ready.store
     assert first["status"] == "ok"
     kept = store.kept("samples", first["samples"]["key"])

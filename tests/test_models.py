@@ -4,9 +4,9 @@ from running import Run
 from torch import nn
 
 from bench import schemes
+from bench.composing import compose
 from bench.defended import Defended
 from bench.models import FourConv, TwoConv
-from bench.run import compose
 
 PAPERS = {
     "mnist": ((1, 28, 28), {"width": 32, "units": 200}, 1024),

@@ -12,8 +12,8 @@ from torch import nn
 
 from bench import cell, cli, parts, plan
 from bench.checks import ConfigError, NotApplicable
+from bench.composing import compose
 from bench.datasets import digits
-from bench.run import compose
 
 MEAN, STD = 0.3, 0.4
 NETS = """

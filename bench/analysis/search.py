@@ -20,13 +20,13 @@ import pandas as pd
 from bench import cell, parts, plan
 from bench.analysis import figures
 from bench.checks import ConfigError, check_rate
-from bench.command import Parser, fail, guarded, hold, lost_signal, one_line
+from bench.command import Parser, fail, guarded, hold, lost_signal
+from bench.composing import compose, one_line
 from bench.config import Config
 from bench.plan import Cell
 from bench.results.files import write_document, write_text
 from bench.results.store import OK
 from bench.results.sweep import Sweep, write_manifest
-from bench.run import compose
 from bench.schemes import strength_of
 
 FIGURES = {
@@ -98,7 +98,7 @@ def settle(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """The settings that all cells of a search share.
 
     Args:
-        overrides, config_dir: As ``run.compose`` takes them.
+        overrides, config_dir: As ``composing.compose`` takes them.
 
     Raises:
         HydraException, OmegaConfBaseException, ConfigError: for settings that can't be used.

@@ -7,12 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 from running import Run
 
+from bench.composing import conf_dir
 from bench.measure.intervals import estimate
 from bench.papers import defensive_dropout, defensive_dropout_claims, published, report
 from bench.papers.published import Findings
 from bench.papers.report import Swept
 from bench.reader import STRANGER
-from bench.run import conf_dir
 
 QUICK = (
     "dataset=digits", "model.options.padding=1", "model.options.width=8", "model.options.units=32",

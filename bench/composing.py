@@ -1,0 +1,176 @@
+"""Settings as Hydra composes them, from files and overrides; and what an error on the way says.
+
+Here belongs what is asked of Hydra short of running jobs. What settings may hold is in ``config``.
+"""
+
+import dataclasses
+import os
+import re
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from bench import config as settings
+from bench.axes import GROUPS
+from bench.checks import ConfigError
+from bench.command import fail, of_file
+from bench.config import Config
+
+EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
+"""Hydra's launchers that come with an extra of bench's, and which."""
+
+WAYS = {"distillation": "distillation", "adversarial_training": "adversarial"}
+"""Schemes of old that are ways of training, and what they are called as such."""
+
+
+def conf_dir() -> str:
+    """The folder of ``config.yaml``: inside the package where it was installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "conf", here.parent / "conf"):
+        if (folder / "config.yaml").exists():
+            return str(folder)
+    fail(f"{here / 'conf'}: no config.yaml there, nor in {here.parent / 'conf'}; install bench again")
+
+
+def typed(composed: DictConfig) -> Config:
+    """A composed configuration as a checked ``Config``; each choice is named after its file.
+
+    Raises:
+        As ``config.typed``.
+    """
+    chosen = composed.hydra.runtime.choices if "hydra" in composed else HydraConfig.get().runtime.choices
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    with open_dict(own):
+        for group in GROUPS:
+            if group not in chosen:
+                raise ConfigError(f"{group}: expected one choice")
+            own[group].name = own[group].get("name") or str(chosen[group])
+    return settings.typed(own)
+
+
+def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
+    """The settings that the command would be given by these overrides, for a process that isn't the command.
+
+    Args:
+        overrides: As on the command line.
+        config_dir: What ``--config-dir`` names there: a folder whose files are choices too.
+
+    Raises:
+        As ``config.typed``, and HydraException for what can't be composed.
+    """
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir: no folder {config_dir}")
+        overrides = [f"hydra.searchpath=['file://{config_dir.resolve()}']", *overrides]
+    overrides = [at_home(override) for override in overrides]
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+        return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
+
+
+def at_home(override: str) -> str:
+    """A folder's override as bash hands it on: other shells leave the ``~``, which Hydra can't read."""
+    found = re.fullmatch(r"([+]*(?:output_dir|data_dir)=)(~.*)", override)
+    return found[1] + os.path.expanduser(found[2]) if found else override
+
+
+def one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
+    """What an error says, in one line that names the key and what is allowed.
+
+    Args:
+        error: Of any kind.
+        overrides: The settings given where it came up, named by errors that don't know of a key.
+    """
+    if isinstance(error, ConfigError):
+        return " ".join(str(error).split())
+    if isinstance(error, OverrideParseException) and error.override:
+        hint = f"; {_quoting(error.override)}" if "=" in error.override else ""
+        return f"{error.override}: can't be read as key=value{hint}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _no_such_choice(*error.missing_cfg_file.rpartition("/")[::2], error.options or [])
+    # Hydra's outer error says that something can't be composed, the inner one which key or line, and why
+    chain: list[BaseException] = [error]
+    while inner := chain[-1].__cause__ or (not chain[-1].__suppress_context__ and chain[-1].__context__):
+        chain.append(inner)
+    for inner in chain:
+        if isinstance(inner, yaml.MarkedYAMLError) and inner.problem_mark is not None:
+            mark = inner.problem_mark
+            return f"{mark.name}, line {mark.line + 1}: not YAML: {inner.problem}"
+        if isinstance(inner, OmegaConfBaseException) and inner.full_key:
+            return _of_key(inner)
+    text = " ".join(str(error).split()).partition(" Config search path")[0]
+    if found := re.match(r"Ambiguous value for argument '(.*?)' 1\.", text):
+        return f"{found[1]}: several values are a sweep, and need -m; {_quoting(found[1])}"
+    if found := re.match(
+        r"In '(.*)/(.*?)': \w+ raised while composing config: (.*?)( full_key:| value:|$)", text
+    ):
+        return f"{found[1]}={found[2]}: {found[3]}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return text
+    if text.startswith("Config group override must be"):
+        for override in overrides:
+            if kind := _no_name(override):
+                return f"{override}: expected a name, got {kind}; {_quoting(override)}"
+    if isinstance(error, OSError) and error.strerror:
+        return of_file(error)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    text = f"{type(error).__name__}: {text}" + "".join(
+        f" ({f.filename}, line {f.lineno})" for f in frames[-1:]
+    )
+    return ": ".join([*([" ".join(overrides)] if overrides else []), text])
+
+
+def _of_key(error: OmegaConfBaseException) -> str:
+    if error.full_key == "scheme.training":
+        return (
+            "scheme.training: how a network is trained is no part of its scheme: training=WAY, or "
+            "training._target_=..., and its options beside: training.temperature=100"
+        )
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        if dataclasses.is_dataclass(error.object_type):
+            allowed = [f.name for f in dataclasses.fields(error.object_type)]
+            return f"{error.full_key}: no such key; allowed: {', '.join(allowed)}"
+        return f"{error.full_key}: not set before; write +{error.full_key}=... to add it"
+    problem = str(error.msg).splitlines()[0]
+    return f"{error.full_key}: " + ("expected a value, got null" if "is not Optional" in problem else problem)
+
+
+def _no_such_choice(group: str, choice: str, options: Sequence[str]) -> str:
+    if group == "hydra/launcher" and choice in EXTRA:
+        return f'{group}={choice}: not installed; it comes with pip install "bench[{EXTRA[choice]}]"'
+    if group == "scheme" and choice in WAYS:
+        return f"scheme={choice}: it is a way of training: training={WAYS[choice]} (with scheme=none)"
+    if not group:
+        return f"--config-name: no {choice} in bench's conf"
+    allowed = [option for option in options if option != "null"]
+    problem = f"{group}={choice}: no such choice" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
+    for option in allowed:
+        # what a sweep takes for several names
+        if "," in option and choice in option.split(","):
+            return f"{problem}; {_quoting(f'{group}={option}')}"
+    return problem
+
+
+def _quoting(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"a value that Hydra reads otherwise is quoted, for the shell too: \"{key}='{value}'\""
+
+
+def _no_name(override: str) -> str | None:
+    """What kind of value is given for a group where a choice's name belongs; None where one is."""
+    key, given, _ = override.partition("=")
+    # among them may be a flag and its value
+    if not given or (key.strip("+") not in GROUPS and not re.fullmatch(r"[+]*\w+(/\w+)+", key)):
+        return None
+    read = OverridesParser.create().parse_override(override).value()
+    return None if isinstance(read, str | list) else "null" if read is None else f"a {type(read).__name__}"
+
+
+settings.register()
