@@ -16,6 +16,7 @@ from running import Run
 
 from bench import cell, composing, config, plan, run
 from bench.analysis import aggregate, figures, transfer
+from bench.reader import STRANGER
 from bench.results import store as stores
 from bench.results.store import Store
 from bench.results.sweep import write_manifest
@@ -49,7 +50,7 @@ def sweep_again(configs: Sequence[config.Config], output_dir: Path) -> bool:
     write_manifest(folder, ready.store, entries)
     for ready in cells.values():
         cell.run(ready)
-    run.Command.cells, run.Command.transfer, run.Command.reader = cells, True, config.STRANGER
+    run.Command.cells, run.Command.transfer, run.Command.reader = cells, True, STRANGER
     complete = run.tables(folder)
     return run.recognition(folder) and complete
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from running import Run, fresh, start
 
-from bench import composing, config, run
+from bench import checks, composing, config, run
 from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=3", "evaluation.draws=4")
@@ -386,5 +386,5 @@ def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
 
 
 def test_check_choice_suggests_the_closest() -> None:
-    with pytest.raises(config.ConfigError, match="did you mean targeted"):
-        config.check_choice("criterion.kind", "targetted", config.KINDS)
+    with pytest.raises(checks.ConfigError, match="did you mean targeted"):
+        checks.check_choice("criterion.kind", "targetted", config.KINDS)
