@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from running import Run, fresh, start
 
-from bench import checks, composing, config, run
+from bench import axes, checks, composing, config, run
 from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=3", "evaluation.draws=4")
@@ -366,7 +366,7 @@ def test_config_is_found_beside_the_package_or_inside_it() -> None:
 
 def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
     """A file that the schema or the model refuses would only be seen by its first user."""
-    for group in run.GROUPS:
+    for group in axes.GROUPS:
         for path in sorted((Path(composing.conf_dir()) / group).glob("*.yaml")):
             if group == "dataset" and path.stem != "digits":
                 continue
