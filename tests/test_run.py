@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from running import Run, fresh, start
 
-from bench import axes, checks, composing, config, run
+from bench import axes, checks, composing, config
 from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=3", "evaluation.draws=4")
