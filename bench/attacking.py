@@ -22,9 +22,11 @@ from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from bench.datasets.arrays import unit
 from bench.defended import NotFinite
 from bench.process import seeded
 from bench.results import fingerprint
+from bench.results.identity import HOOKS
 
 NEAR = 1e-6
 """How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""
@@ -98,7 +100,8 @@ class Attacked:
     """What an attack gave, of rows that were tried: some leave if only successes are counted.
 
     Attributes:
-        images: In [0, 1], shape (rows, channels, height, width); a row that doesn't count is as it was.
+        images: In [0, 1], shape (rows, channels, height, width), on the CPU; a row that doesn't count is as
+            it was.
         claimed: Whether the attack claims the row, booleans of shape (rows,).
         tried: How many rows the passes went to.
         given_up: Which came back as no image: not finite, or nothing but zeros.
@@ -138,6 +141,7 @@ def attack(
     model: nn.Module,
     images: Tensor,
     *,
+    device: torch.device,
     seed: int,
     batch_size: int,
     successes: int | None = None,
@@ -153,18 +157,21 @@ def attack(
         epsilon: The largest perturbation in its own norm, over 0; None: the smallest one is asked for.
         goal: Gives the criterion of some rows.
         model: The network behind its scheme.
-        images: In [0, 1], shape (rows, channels, height, width).
+        images: As ``unit`` takes them, shape (rows, channels, height, width), wherever they are: what a
+            batch needs is scaled, and brought to the device, when its turn comes.
+        device: Where the network is.
         seed: Of the global generators, from which Foolbox's own attacks draw; they are put back.
         batch_size: Rows at a time.
         successes: Stop after so many claimed rows; None: attack every row.
 
     Raises:
         AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
-            the network.
+            the network; hooks that it leaves there are taken out.
         NotFinite: if the network's outputs in its passes were not all numbers.
     """
     before = fingerprint.hash_tensors(model.state_dict())
-    victim = PyTorchModel(model, bounds=(0, 1), device=images.device)
+    modules = list(model.named_modules())
+    victim = PyTorchModel(model, bounds=(0, 1), device=device)
     results: list[_Rows] = []
     passes = Passes()
     start = time.perf_counter()
@@ -176,13 +183,14 @@ def attack(
         disable=None,
         leave=False,
     )
-    with bar, seeded(seed, images.device):
+    with bar, seeded(seed, device):
         while tried < len(images) and (successes is None or succeeded < successes):
             # few are tried too many, and the last ones are not tried one by one
             wanted = len(images) if successes is None else max(successes - succeeded, 50)
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
-            with counted(model) as seen, settings_kept():
-                results.append(_batch(run, name, epsilon, victim, images[batch], goal, batch))
+            with counted(model) as seen, settings_kept(), hooks_kept(model):
+                given = unit(images[batch]).to(device)
+                results.append(_batch(run, name, epsilon, victim, given, goal, batch))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
             passes.backward += seen.backward
@@ -198,6 +206,8 @@ def attack(
         )
     if fingerprint.hash_tensors(model.state_dict()) != before:
         raise AttackError(f"attack {name} changed the network's weights or buffers")
+    if list(model.named_modules()) != modules:
+        raise AttackError(f"attack {name} put other modules into the network")
     model.eval()
 
     claimed = np.concatenate([r.claimed for r in results])
@@ -240,6 +250,19 @@ def settings_kept() -> Iterator[None]:
         os.chdir(folder)
 
 
+@contextlib.contextmanager
+def hooks_kept(model: nn.Module) -> Iterator[None]:
+    """Hooks that an attack leaves in a network, or takes away, would be there, or be missing, later."""
+    all_of = [getattr(part, name) for part in model.modules() for name in HOOKS]
+    before = [dict(hooks) for hooks in all_of]
+    try:
+        yield
+    finally:
+        for hooks, kept in zip(all_of, before, strict=True):
+            hooks.clear()
+            hooks.update(kept)
+
+
 @dataclass
 class _Rows:
     """What became of the rows of a batch: booleans of shape (rows,), and the images."""
@@ -271,7 +294,7 @@ def _batch(
             raise
         if len(images) == 1:
             one = np.ones(1, dtype=bool)
-            return _Rows(images, ~one, given_up=~one, too_far=~one, without_start=one)
+            return _Rows(images.cpu(), ~one, given_up=~one, too_far=~one, without_start=one)
         rows = [
             _batch(
                 run,
@@ -305,7 +328,7 @@ def _batch(
         too_far = far > epsilon * (1 + 1e-4) + NEAR
     lost = given_up | too_far
     return _Rows(
-        images=torch.where(lost.view(-1, 1, 1, 1), images, inside),
+        images=torch.where(lost.view(-1, 1, 1, 1), images, inside).cpu(),
         claimed=(success & ~lost).cpu().numpy(),
         given_up=given_up.cpu().numpy(),
         too_far=too_far.cpu().numpy(),

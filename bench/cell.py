@@ -261,7 +261,13 @@ def _trained(cell: Cell) -> Trained:
     name = (str(cell.store.folder), cell.checkpoint, str(cell.device))
     if name not in _networks:
         if parts.is_foreign(cell.training.way):
-            _networks[name] = kept.foreign(cell.training, cell.dataset.shape, cell.device)
+            loaded = kept.foreign(cell.training, cell.dataset.shape, cell.device)
+            if loaded.sha256 != cell.training.settings["weights"]:
+                raise WeightsError(
+                    f"weights of {cell.config.model.name}: others than a moment ago: their file was written "
+                    "to meanwhile, or the network draws them from what nobody has seeded"
+                )
+            _networks[name] = loaded
         else:
             _networks[name] = kept.trained(cell.training, cell.dataset, cell.store, cell.device)
     return _networks[name]

@@ -15,15 +15,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO
+from typing import Any, NoReturn, ParamSpec, TextIO
 
 from filelock import FileLock, Timeout
 
 from bench.checks import ConfigError
-
-if TYPE_CHECKING:
-    # imported where one of its errors is to be said: most commands compose nothing
-    pass
 
 P = ParamSpec("P")
 

@@ -14,7 +14,6 @@ import torch
 
 from bench import attacking
 from bench.attacks import criteria
-from bench.datasets.arrays import unit
 from bench.defended import Defended
 from bench.results.fingerprint import derive_seed
 
@@ -72,9 +71,7 @@ def craft(
         chosen = np.repeat(chosen, repeats(order.targets, classes))
     else:
         goals = criteria.random_targets(y, classes, derive_seed(order.seed, "targets"))[chosen]
-    images, labels, targets = (
-        torch.from_numpy(part).to(where) for part in (unit(x[chosen]), y[chosen], goals)
-    )
+    labels, targets = (torch.from_numpy(part).to(where) for part in (y[chosen], goals))
 
     def goal(rows: slice) -> Any:
         return criteria.criterion(order.kind, labels[rows].clone(), targets[rows].clone(), order.k)
@@ -87,14 +84,15 @@ def craft(
             order.epsilon,
             goal,
             model,
-            images,
+            torch.from_numpy(x[chosen]),
+            device=where,
             seed=seed,
             batch_size=order.batch_size,
             successes=order.samples if order.count == "successes" else None,
         )
     count = len(attacked.images)
     arrays = {
-        "perturbed": attacked.images.cpu().numpy(),
+        "perturbed": attacked.images.numpy(),
         "indices": chosen[:count].astype(np.int64),
         "labels": y[chosen[:count]],
         "targets": goals[:count],

@@ -279,6 +279,11 @@ class Behind(nn.Module):
 
         def act(module: nn.Module, inputs: Any, output: Any) -> Any:
             if _now.get() != number:
+                if _now.get() is None and torch._C._current_graph_task_id() != -1:
+                    raise SiteError(
+                        f"{site}: the network passes {path!r} again on the way back (checkpointing), where "
+                        "another draw would act; switch that off"
+                    )
                 return output
             if not isinstance(output, Tensor):
                 raise SiteError(

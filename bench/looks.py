@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import defended as defended_module
 from bench import probe, process
 from bench.attacks import criteria
+from bench.checks import ConfigError
 from bench.datasets.arrays import unit
 from bench.defended import Defended
 from bench.measure import passes
@@ -46,8 +46,14 @@ class Looker:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Looker":
-        """Who made a record of status ``ok``."""
+        """Who made a record of status ``ok``.
+
+        Raises:
+            ConfigError: for a record of before there were looks.
+        """
         config = record["config"]
+        if "defended" not in record:
+            raise ConfigError(f"record {record['key']} is of an earlier version; run the sweep again")
         return cls(
             record["defended"], record["checkpoint"]["sha256"], config["batch_size"], config["threads"]
         )
@@ -59,7 +65,7 @@ def look(
     what: str,
     decides: Mapping[str, Any],
     make: Callable[[], Mapping[str, Any]],
-    code: Sequence[Any] = (passes,),
+    code: Sequence[Any] = (),
     kind: str = LOOKS,
 ) -> Kept:
     """What was seen before, or is seen now and kept.
@@ -70,7 +76,7 @@ def look(
         what: The look's name.
         decides: Everything else that decides what is seen, as JSON-able values: images, draws, seed.
         make: Looks; gives JSON-able values, or tensors for a kind of its own.
-        code: Modules that measure.
+        code: Modules that measure, besides those that all looks need.
         kind: The folder's name.
     """
     asked = {
@@ -80,7 +86,7 @@ def look(
         "how": [looker.batch_size, looker.threads],
         **decides,
     }
-    how = {"versions": fingerprint.versions(), "code": fingerprint.code(defended_module, *code)}
+    how = {"versions": fingerprint.versions(), "code": fingerprint.code(__name__, *code)}
 
     def made() -> Kept:
         with process.threads(looker.threads):
@@ -142,7 +148,8 @@ def clean(
         alike = False
         with defended.model(seed) as model:
             if defended.random:
-                alike = not passes.passes_differ(model, unit(images[:100]))
+                batches = images[:100].split(looker.batch_size)
+                alike = not any(passes.passes_differ(model, unit(batch)) for batch in batches)
             outputs = passes.logits(model, images, looker.batch_size)
         right = (outputs.argmax(-1) == labels).cpu().numpy()
         return {
@@ -153,7 +160,7 @@ def clean(
         }
 
     decides = {"data": data.fingerprint, "seed": seed, "sites": sorted(defended.scheme), "classes": classes}
-    kept = look(store, looker, "clean", decides, make, (passes, probe))
+    kept = look(store, looker, "clean", decides, make)
     return Clean(
         kept.key,
         unflagged(kept.values["right"]),
@@ -223,7 +230,7 @@ def fresh(
         }
 
     decides = {"samples": samples, "goal": goal, "draws": draws, "seed": seed}
-    kept = look(store, looker, "fresh draws", decides, make, (passes, criteria))
+    kept = look(store, looker, "fresh draws", decides, make)
     found = kept.values
     return Fresh(
         kept.key,

@@ -256,7 +256,8 @@ def plan(config: Config, data: Dataset) -> Plan:
     if is_foreign(made):
         if config.train_rate is not None:
             raise NotApplicable(f"train_rate: {given.name} fits nothing; use null")
-        foreign = {"model": described("model", config.model, config)}
+        # the seed, too, since not all that a network draws need be in its weights
+        foreign = {"model": described("model", config.model, config), "seed": given.seed}
         return Plan(build, Defended, made, given.seed, None, None, None, foreign)
     at = sites(config)
     acting: dict[str, tuple[Operation, float]] = {

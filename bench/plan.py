@@ -78,8 +78,14 @@ def prepare(config: Config) -> Cell:
     Raises:
         NotApplicable: for an attack that can't serve the criterion, a site that the network lacks, or a
             rate that can't be set.
-        ConfigError: for a setting that can't be used, or data that is missing or damaged.
+        ConfigError: for a setting that can't be used, data that is missing or damaged, or a store that was
+            kept for good.
     """
+    if (store := parts.store(config)).reference:
+        raise ConfigError(
+            f"output_dir: {store.folder} is what was kept of sweeps, in which nothing is computed; "
+            "choose another"
+        )
     data = parts.dataset(config)
     scheme = parts.scheme(config)
     _check_images(config, data)
@@ -161,9 +167,9 @@ def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) ->
     foreign = parts.is_foreign(training.way)
     rates = {site: rate for site, (_, rate) in scheme.items()}
     given = targets.files(type(training.way), config.training.options)
-    name = fingerprint.digest(
-        [training.settings, given, dataclasses.asdict(config.model), rates, dataclasses.asdict(config.scheme)]
-    )
+    settings = [dataclasses.asdict(part) for part in (config.model, config.scheme)]
+    # of foreign weights the plan's settings name neither the images' shape nor what is drawn
+    name = fingerprint.digest([training.settings, training.seed, data.fingerprint, given, rates, settings])
     if name in _tried:
         return _tried[name]
     some = [part[: probe.IMAGES] for part in (data.x_test, data.x_train) if part is not None]

@@ -20,7 +20,7 @@ from bench.checks import ConfigError, NotApplicable
 from bench.config import AttackConfig, CriterionConfig
 from bench.defended import Defended, NotFinite, check_finite
 from bench.results import fingerprint
-from bench.schemes import Operation, strength_of
+from bench.schemes.strength import Operation, strength_of
 from bench.sites import SiteError, trace, unwrapped
 from bench.training.weightfiles import WeightsError
 

@@ -66,6 +66,8 @@ def joined(
     fewer = config.count == "images" and count < config.samples
     originals, claimed = unit(data.x_test[indices]), samples["claimed"]
     moved = {n: v[claimed] for n, v in passes.distances(originals, samples["perturbed"]).items()}
+    # of each image once, however often it is attacked
+    hashes = {i: hashlib.sha256(unit(data.x_test[i]).tobytes()).hexdigest()[:16] for i in np.unique(indices)}
     path = cell.store.path("samples", kept.key)
     return {
         "device": about["device"],
@@ -86,14 +88,14 @@ def joined(
             "indices": indices.tolist(),
             "targets": samples["targets"].tolist(),
             "claimed": flags(claimed),
-            "sha256": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in originals],
+            "sha256": [hashes[i] for i in indices],
         },
         "samples": {
             "key": kept.key,
             "file": f"samples/{path.name}",
             "bytes": path.stat().st_size,
             "content": fingerprint.hash_tensors(kept.values),
-            "sha256": hashlib.sha256(samples["perturbed"].tobytes()).hexdigest(),
+            "sha256": hashlib.sha256(samples["perturbed"].data).hexdigest(),
         },
         "looks": {"clean_no_scheme": bare.key, "clean": behind.key, "fresh": fresh.key},
         "metrics": {

@@ -7,7 +7,6 @@ Fig. 4). By itself: ``python -m bench.gradients outputs/sweep``.
 """
 
 import argparse
-import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -175,7 +174,6 @@ def _measured(
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | str]]:
     """Each cell's name and outcomes, with what was measured of its gradients, or why nothing was."""
     whole = sweep.table(*sweeps)
-    stores = [one.store for one in sweeps]
     bounds = [f"{name}_{end}" for name in OUTCOMES for end in ("low", "high")]
     # two sweeps may share a cell
     frame = whole.frame.drop_duplicates("key").reindex(
@@ -190,7 +188,7 @@ def _measured(
         if status != OK:
             yield row, f"{status}: {row['reason']}"
             continue
-        store, record = _found(stores, row["key"])
+        store, record = _found(sweeps, row["key"])
         try:
             measured = _of_record(record, store, draws, images, seed, reader)
         except (ConfigError, Unreadable) as error:
@@ -199,20 +197,21 @@ def _measured(
             yield {**row, "checkpoint": record["checkpoint"]["key"]}, measured
 
 
-def _found(stores: Sequence[Store], key: str) -> tuple[Store, Mapping[str, Any]]:
-    """The record of a key, which is in at least one of the stores, and the store."""
-    for store in stores:
-        with contextlib.suppress(Unreadable):
-            record = store.read(key)
-            if record is not None:
-                return store, record
-    raise KeyError(key)
+def _found(sweeps: Sequence[Sweep], key: str) -> tuple[Store, Mapping[str, Any]]:
+    """The record of a key that is in at least one of the sweeps, under that one's settings, and its store."""
+    return next(
+        (one.store, record)
+        for one in sweeps
+        for record in one.records
+        if record["key"] == key and record["status"] == OK
+    )
 
 
 def _of_record(
     record: Mapping[str, Any], store: Store, draws: int, images: int, seed: int, reader: Reader
 ) -> dict[str, np.ndarray]:
     """What ``measure`` says of its first images, which these are, and the draws at the first of them."""
+    looker = looks.Looker.of(record)
     rows = _rows(np.array(record["images"]["indices"]), images, seed)
     indices, targets = (np.array(record["images"][name])[rows] for name in ("indices", "targets"))
     if not store.reference:
@@ -237,7 +236,6 @@ def _of_record(
         seen = {**gradients.measure(found), "indices": indices, "targets": targets, "first": found[:, 0]}
         return tensors(seen)
 
-    looker = looks.Looker.of(record)
     kept = looks.look(store, looker, "gradients", decides, drawn, (gradients,), "gradients")
     return {name: tensor.numpy() for name, tensor in kept.values.items()}
 

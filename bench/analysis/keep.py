@@ -88,7 +88,9 @@ def keep(sweeps: Sequence[Path], into: Path) -> list[Path]:
 
 def _looks(store: Store) -> Iterator[tuple[str, Kept]]:
     for kind in KINDS:
-        for path in sorted((store.folder / kind).glob(store.path(kind, "*").name)):
+        # of two that were asked the same, by other code, the later one stays
+        paths = (store.folder / kind).glob(store.path(kind, "*").name)
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
             try:
                 yield kind, store.kept(kind, path.stem)
             except Unreadable as error:

@@ -26,7 +26,7 @@ from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results import fingerprint
 from bench.results.files import Unreadable
-from bench.results.store import OK, Store
+from bench.results.store import OK
 from bench.results.sweep import Sweep, labels
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def table(
     if len(frame["defence"].unique()) < 2:
         return pd.DataFrame()
     rows = []
-    looked = _Pairs(sweep.store, reader, again)
+    looked = _Pairs(sweep, reader, again)
     pairs = sum(len(g) ** 2 for _, g in frame.groupby(attack, dropna=False))
     with tqdm(total=pairs, desc="cross recognition", unit="pair", disable=None, leave=False) as bar:
         for values, group in frame.groupby(attack, sort=False, dropna=False):
@@ -88,6 +88,8 @@ def table(
                         }
                     )
                     bar.update()
+                # nobody asks for them again, and many large images are much
+                looked.samples.clear()
     found = pd.DataFrame(rows)
     # where there are holes alone, the columns are there all the same
     return found.reindex(columns=[*attack, *PAIR, *MEASURED, *(["reason"] if "reason" in found else [])])
@@ -96,8 +98,10 @@ def table(
 class _Pairs:
     """Looks at samples once for each pair, however often it is asked."""
 
-    def __init__(self, store: Store, reader: Reader, again: Callable[[str, Unreadable], None] | None):
-        self.store = store
+    def __init__(self, sweep: Sweep, reader: Reader, again: Callable[[str, Unreadable], None] | None):
+        self.store = sweep.store
+        # a file that settings name may have been moved since somebody else's came first
+        self.configs = {cell["key"]: cell["config"] for cell in sweep.cells}
         self.reader = reader
         self.again = again
         self.networks: dict[str, plan.Restored | str] = {}
@@ -108,9 +112,7 @@ class _Pairs:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
             if who["status"] != OK:
                 return {"reason": f"{what}: {who['status']}: {who['reason']}"}
-        one, other = (self.store.read(who["key"]) for who in (generated, recogniser))
-        assert one is not None
-        assert other is not None
+        one, other = (self._record(who["key"]) for who in (generated, recogniser))
         unlike = "" if self.store.reference else self._unlike(other)
         if unlike:
             return {"reason": f"recogniser: {unlike}"}
@@ -145,7 +147,7 @@ class _Pairs:
                     other["config"]["seed"], f"cross recognition of {one['samples']['sha256']}"
                 ),
             )
-        except (_Hole, Unreadable) as hole:
+        except (_Hole, ConfigError, Unreadable) as hole:
             return {"reason": str(hole)}
         indices = np.array(one["images"]["indices"])[claimed]
         accuracy = intervals.estimate(seen.right / seen.draws, indices)
@@ -158,6 +160,11 @@ class _Pairs:
             "draws": seen.draws,
             "seconds": seen.seconds,
         }
+
+    def _record(self, key: str) -> dict[str, Any]:
+        record = self.store.read(key)
+        assert record is not None
+        return {**record, "config": self.configs[key]}
 
     def _unlike(self, record: Mapping[str, Any]) -> str:
         """Why what a record was made with is not what would look now; empty where it is."""

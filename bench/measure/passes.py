@@ -82,6 +82,19 @@ def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndar
         Phase", section 4.1); ``l0_values``: values changed; ``l1``, ``l2``, ``linf``: norms of
         values in [0, 1].
     """
+    # a few at a time: in double precision many large images take more memory than all else
+    parts = [
+        _distances(originals[i : i + CHUNK], perturbed[i : i + CHUNK])
+        for i in range(0, max(1, len(originals)), CHUNK)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+CHUNK = 100
+"""Images whose distances are taken at a time."""
+
+
+def _distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:
     delta = (perturbed.astype(np.float64) - originals).reshape(len(originals), -1)
     absolute = np.abs(delta)
     return {
