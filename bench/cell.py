@@ -206,8 +206,9 @@ def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray
 
 def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
     names = (cell.config.model.name, cell.config.scheme.name)
-    classes = cell.classes
-    return looks.clean(cell.store, looker, defended, names, cell.dataset, classes, seed_of(cell, "clean"))
+    # where nothing draws, the cells of every seed see the same
+    seed = seed_of(cell, "clean") if defended.random else 0
+    return looks.clean(cell.store, looker, defended, names, cell.dataset, cell.classes, seed)
 
 
 def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarray) -> None:

@@ -168,8 +168,8 @@ def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) ->
     rates = {site: rate for site, (_, rate) in scheme.items()}
     given = targets.files(type(training.way), config.training.options)
     settings = [dataclasses.asdict(part) for part in (config.model, config.scheme)]
-    # of foreign weights the plan's settings name neither the images' shape nor what is drawn
-    name = fingerprint.digest([training.settings, training.seed, data.fingerprint, given, rates, settings])
+    # of foreign weights the plan's settings don't name the images, whose shape a network may be made for
+    name = fingerprint.digest([training.settings, data.fingerprint, given, rates, settings])
     if name in _tried:
         return _tried[name]
     some = [part[: probe.IMAGES] for part in (data.x_test, data.x_train) if part is not None]

@@ -5,6 +5,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.defended import Defended, NotFinite, Preprocessing, check_finite
 from bench.models import TwoConv
@@ -313,3 +314,28 @@ def test_logits_that_are_no_numbers_are_refused() -> None:
     outputs[1, 0] = torch.nan
     with pytest.raises(NotFinite, match="for 1 of 3 images in one pass, first for image 1"):
         check_finite(outputs)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = checkpoint(self.hidden, x.flatten(1), use_reentrant=False)
+        return self.second(hidden)
+
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
+        return self.first(x).exp()
+
+
+def test_a_site_that_is_passed_again_on_the_way_back_is_refused() -> None:
+    images = torch.ones(3, 1, 2, 2, requires_grad=True)
+    defended = Defended(Checkpointed(), {"hidden": "first"}, {"hidden": (Noise(), 1.0)})
+    with defended.model(0) as behind:
+        total = behind(images).sum()
+        with pytest.raises(SiteError, match=r"^hidden: the network passes 'first' again on the way back"):
+            total.backward()
+    with defended.twin.model(0) as behind:
+        behind(images).sum().backward()
+    assert images.grad is not None

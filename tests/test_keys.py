@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from owning import Own, writer
@@ -319,9 +320,39 @@ def test_whatever_leaves_samples_as_they_are_attacks_nothing(
     assert other["samples"]["key"] != first["samples"]["key"]
     (new,) = set(looks.iterdir()) - before
     assert new.stem == other["looks"]["fresh"]
-    # and what does change them attacks again
-    run("scheme=fc", "seed=1")
+    # and what does change them attacks again; without the scheme nothing depends on the seed
+    before = set(looks.iterdir())
+    reseeded = run("scheme=fc", "seed=1")
     assert len(attacked) == 3
+    assert {path.stem for path in set(looks.iterdir()) - before} == {
+        reseeded["looks"]["clean"],
+        reseeded["looks"]["fresh"],
+    }
+
+
+def test_a_network_that_nobody_trains_stands_by_its_seed_whatever_was_tried_before(
+    monkeypatch: pytest.MonkeyPatch, output_dir: Path, tmp_path: Path
+) -> None:
+    given = ("training=pretrained", "training.epochs=null", f"output_dir={output_dir}")
+    monkeypatch.setattr(plan, "_tried", {})
+    first, other = (keys(*given, f"training.seed={seed}") for seed in (0, 1))
+    assert first[0] != other[0]
+    assert first[1] != other[1]
+    # as the network of images of another size does
+    values = np.random.default_rng(0).random((8, 1, 12, 12), dtype=np.float32)
+    np.savez(tmp_path / "large.npz", x_test=values, y_test=np.arange(8))
+    large = (*given, "dataset=npz", "dataset.options.file=large.npz", f"data_dir={tmp_path}")
+    of_large = keys(*large)
+    plan._tried.clear()
+    assert keys(*given, "training.seed=1") == other
+    plan._tried.clear()
+    assert keys(*large) == of_large
+    # and weights that are others than those that were seen are no result of this cell
+    ready = plan.prepare(composing.compose([*QUICK, *given]))
+    seen = dataclasses.replace(ready.training, settings={**ready.training.settings, "weights": "0" * 64})
+    record = cell.run(dataclasses.replace(ready, training=seen, key="0" * 16))
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("weights of two_conv: others than a moment ago")
 
 
 def test_samples_of_other_weights_are_set_aside_and_made_again(

@@ -112,7 +112,10 @@ class _Pairs:
         for who, what in ((generated, "samples"), (recogniser, "recogniser")):
             if who["status"] != OK:
                 return {"reason": f"{what}: {who['status']}: {who['reason']}"}
-        one, other = (self._record(who["key"]) for who in (generated, recogniser))
+        try:
+            (one, _), (other, looker) = (self._record(who["key"]) for who in (generated, recogniser))
+        except ConfigError as error:
+            return {"reason": str(error)}
         unlike = "" if self.store.reference else self._unlike(other)
         if unlike:
             return {"reason": f"recogniser: {unlike}"}
@@ -137,7 +140,7 @@ class _Pairs:
         try:
             seen = looks.fresh(
                 self.store,
-                looks.Looker.of(other),
+                looker,
                 defended,
                 f"claimed of {one['samples']['content']}",
                 images,
@@ -147,7 +150,7 @@ class _Pairs:
                     other["config"]["seed"], f"cross recognition of {one['samples']['sha256']}"
                 ),
             )
-        except (_Hole, ConfigError, Unreadable) as hole:
+        except (_Hole, Unreadable) as hole:
             return {"reason": str(hole)}
         indices = np.array(one["images"]["indices"])[claimed]
         accuracy = intervals.estimate(seen.right / seen.draws, indices)
@@ -161,10 +164,11 @@ class _Pairs:
             "seconds": seen.seconds,
         }
 
-    def _record(self, key: str) -> dict[str, Any]:
-        record = self.store.read(key)
-        assert record is not None
-        return {**record, "config": self.configs[key]}
+    def _record(self, key: str) -> tuple[dict[str, Any], looks.Looker]:
+        found = self.store.read(key)
+        assert found is not None
+        record = {**found, "config": self.configs[key]}
+        return record, looks.Looker.of(record)
 
     def _unlike(self, record: Mapping[str, Any]) -> str:
         """Why what a record was made with is not what would look now; empty where it is."""

@@ -85,7 +85,7 @@ def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndar
     # a few at a time: in double precision many large images take more memory than all else
     parts = [
         _distances(originals[i : i + CHUNK], perturbed[i : i + CHUNK])
-        for i in range(0, max(1, len(originals)), CHUNK)
+        for i in range(0, len(originals), CHUNK)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

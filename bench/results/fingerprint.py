@@ -136,9 +136,9 @@ def code(*objects: Any) -> str:
     where it is ``bench``'s or somebody's own, by name and version where it is of an installed distribution.
     What ``bench`` imports from elsewhere is not looked at: ``VERSIONED`` names what of it can matter. Of
     ``from package import module`` and ``import package.module`` the module counts, the package's
-    ``__init__`` only where something of it is used; ``bench``'s own, which merely gathers names, never. The
-    standard library doesn't count. Comments, docstrings and layout are left out, so that an edit of words
-    loses no result.
+    ``__init__`` only where something of it is used; that of ``bench`` itself, which merely gathers names,
+    never. The standard library doesn't count. Comments, docstrings and layout are left out, so that an edit
+    of words loses no result.
 
     Of what was typed into a notebook or a console its own source counts, and what it uses of the globals.
 

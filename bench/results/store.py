@@ -238,8 +238,8 @@ class Store:
         Raises:
             OSError: if the store can't be written to.
         """
-        mark = self.folder / "format.json"
-        if mark.exists():
+        mark, looked_through = self.folder / "format.json", json.dumps({"format": FORMAT}) + "\n"
+        if mark.is_file() and mark.read_bytes() == looked_through.encode():
             return 0
         found = 0
         for path in (self.folder / "records").glob("*.json"):
@@ -247,7 +247,7 @@ class Store:
                 read_document(path, "record", path.stem)
             except Unreadable as error:
                 found += error.earlier
-        write_text(mark, json.dumps({"format": FORMAT}) + "\n")
+        write_text(mark, looked_through)
         return found
 
     def tidy(self) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -7,14 +8,16 @@ import pandas as pd
 import pytest
 from running import Run
 
+from bench import plan
 from bench.analysis import accuracy, gradients, transfer
 from bench.analysis.keep import keep
 from bench.checks import ConfigError
 from bench.cli import main
+from bench.composing import compose
 from bench.measure.intervals import estimate
 from bench.results import fingerprint
 from bench.results.files import write_document
-from bench.results.store import Store
+from bench.results.store import Kept, Store, key_of
 from bench.results.sweep import Sweep, write_manifest
 
 QUICK = (
@@ -126,6 +129,30 @@ def test_a_kept_sweep_can_be_kept_again_beside_others(sweep: Path, tmp_path: Pat
     for name in ("mine", "other"):
         one, other = (transfer.table(folder / name) for folder in (sweep.parent, tmp_path / "both"))
         pd.testing.assert_frame_equal(one, other)
+
+
+def test_of_two_looks_that_were_asked_the_same_the_later_one_is_kept(sweep: Path, tmp_path: Path) -> None:
+    store = Sweep(sweep).store
+    look = store.kept("looks", Sweep(sweep).records[0]["looks"]["fresh"])
+    # as code of before has seen it
+    old = [store.keep("looks", name * 16, Kept({**look.values, "draws": 99}, look.about)) for name in "0f"]
+    try:
+        for other in old:
+            os.utime(other.path, (0, 0))
+        keep([sweep], tmp_path / "kept")
+        kept = Store(tmp_path / "kept" / "store")
+        assert kept.kept("looks", key_of("looks", look.about["asked"])).values == look.values
+    finally:
+        for other in old:
+            other.path.unlink()
+
+
+def test_nothing_is_computed_in_what_was_kept(sweep: Path, tmp_path: Path) -> None:
+    keep([sweep], tmp_path / "kept")
+    with pytest.raises(
+        ConfigError, match=r"^output_dir: .*store is what was kept of sweeps, .*; choose another$"
+    ):
+        plan.prepare(compose([*QUICK, f"output_dir={tmp_path / 'kept'}"]))
 
 
 def test_what_cannot_be_kept_is_one_line(sweep: Path, tmp_path: Path) -> None:

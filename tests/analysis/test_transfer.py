@@ -8,9 +8,10 @@ import torch
 from running import Run
 
 from bench import plan
-from bench.analysis import transfer
+from bench.analysis import gradients, transfer
 from bench.measure import passes
 from bench.reader import Reader
+from bench.results.files import write_document
 from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
 
@@ -143,3 +144,34 @@ def test_an_edited_operation_looks_at_nothing_until_its_cells_are_computed_again
     assert after["accuracy_pct"].notna().all()
     clean = pd.read_csv(output_dir / "sign" / "results.csv").set_index("scheme")["clean_accuracy_pct"]
     assert clean["sign"] < 50 < clean["none"]
+
+
+def test_a_record_is_read_under_the_settings_of_the_sweep_that_names_it(
+    crossed: pd.DataFrame, output_dir: Path
+) -> None:
+    whole = Sweep(output_dir / "crossed")
+    # of a file that was moved the content is in the key, and the path is whoever's came first
+    moved = [{**c, "config": {**c["config"], "model": {"options": {"weights": "here"}}}} for c in whole.cells]
+    write_manifest(output_dir / "moved", whole.store, moved)
+    sweep = Sweep(output_dir / "moved")
+    key = moved[0]["key"]
+    for record in (transfer._Pairs(sweep, Reader(), None)._record(key)[0], gradients._found([sweep], key)[1]):
+        assert record["metrics"] == whole.records[0]["metrics"]
+        assert record["config"] == moved[0]["config"]
+
+
+def test_records_of_before_there_were_looks_are_holes_with_their_reason(
+    crossed: pd.DataFrame, output_dir: Path, tmp_path: Path
+) -> None:
+    whole, store = Sweep(output_dir / "crossed"), Store(tmp_path / "store")
+    for record in whole.records[:3]:
+        old = {name: value for name, value in record.items() if name not in ("defended", "looks")}
+        store.write(record["key"], old)
+    write_manifest(tmp_path / "old", store, whole.cells[:3])
+    for kept in (False, True):
+        if kept:
+            write_document(store.folder / "kept.json", "kept", "store", {})
+        for table in (transfer.table(tmp_path / "old"), gradients.table([tmp_path / "old"])):
+            assert (
+                table["reason"].str.fullmatch("record .* is of an earlier version; run the sweep again").all()
+            )

@@ -33,6 +33,13 @@ def test_distances_of_a_known_change() -> None:
         assert moved[name] == pytest.approx([value, 0], rel=1e-6)
 
 
+def test_distances_of_many_images_are_those_of_each() -> None:
+    draws = np.random.default_rng(0)
+    originals, perturbed = draws.random((2, 2 * measured.CHUNK + 1, 1, 2, 3), dtype=np.float32)
+    norms = np.linalg.norm((perturbed - originals.astype(float)).reshape(len(originals), -1), axis=1)
+    np.testing.assert_allclose(measured.distances(originals, perturbed)["l2"], norms)
+
+
 def test_papers_mad_of_jsma_is_its_share_of_changed_pixels() -> None:
     # "Dropout in Testing Phase", Table 2: 10.563 is what 32.5 fully changed pixels of 784 make
     before = np.zeros((1, 1, 28, 28), np.float32)

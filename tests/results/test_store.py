@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from bench.results import files
+from bench.results.files import write_text
 from bench.results.fingerprint import hash_tensors
 from bench.results.store import Kept, Store, tensors
 
@@ -104,3 +106,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         files.write_text(path, "new")
     assert path.read_text() == "old"
+
+
+def test_records_of_an_earlier_format_are_counted_once_by_every_version_that_comes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_text(store.record_path("old"), json.dumps({"key": "old", "status": "ok", "config": {}}))
+    assert [store.earlier(), store.earlier()] == [1, 0]
+    # as an earlier version has left it, which looked for others
+    write_text(tmp_path / "format.json", json.dumps({"format": 1}) + "\n")
+    assert [store.earlier(), store.earlier()] == [1, 0]

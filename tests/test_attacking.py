@@ -1,0 +1,78 @@
+from typing import Any
+
+import pytest
+import torch
+from foolbox.criteria import Misclassification
+from torch import nn
+
+from bench import attacking
+from bench.datasets.arrays import unit
+from bench.defended import Defended
+
+CPU = torch.device("cpu")
+
+
+def crafted(run: Any, network: nn.Module, images: torch.Tensor) -> attacking.Attacked:
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    with Defended(network).model(0) as model:
+        return attacking.attack(
+            run, "mine", None, lambda rows: Misclassification(labels[rows]), model, images,
+            device=CPU, seed=0, batch_size=2,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_grey_levels_are_scaled_a_batch_at_a_time(network: nn.Module, images: torch.Tensor) -> None:
+    seen = []
+
+    def run(model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: None) -> tuple[torch.Tensor, ...]:
+        seen.append(inputs)
+        return inputs, inputs, torch.ones(len(inputs), dtype=torch.bool)
+
+    found = crafted(run, network, images)
+    assert [len(batch) for batch in seen] == [2, 2, 1]
+    assert torch.equal(torch.cat(seen), unit(images))
+    assert torch.equal(found.images, unit(images))
+    # floats are what they are
+    assert torch.equal(crafted(run, network, unit(images)).images, unit(images))
+
+
+def test_hooks_that_an_attack_leaves_or_takes_away_change_nothing_later(
+    network: nn.Module, images: torch.Tensor
+) -> None:
+    doubled = network[3].register_forward_hook(lambda module, inputs, output: 2 * output)
+    before = network(unit(images))
+
+    def run(model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: None) -> tuple[torch.Tensor, ...]:
+        network[3]._forward_hooks.clear()
+        network[2].register_forward_hook(lambda module, inputs, output: output + 1)
+        network[1].register_forward_pre_hook(lambda module, inputs: (-inputs[0],))
+        network[2].register_full_backward_hook(lambda module, inputs, outputs: inputs)
+        return inputs, inputs, criterion(inputs, model(inputs))
+
+    crafted(run, network, images)
+    assert torch.equal(network(unit(images)), before)
+    assert not network[2]._backward_hooks
+    doubled.remove()
+    assert torch.equal(2 * network(unit(images)), before)
+
+
+def test_an_attack_that_puts_another_module_into_the_network_is_said(
+    network: nn.Module, images: torch.Tensor
+) -> None:
+    def run(model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: None) -> tuple[torch.Tensor, ...]:
+        network[2] = nn.Softplus()
+        return inputs, inputs, criterion(inputs, model(inputs))
+
+    with pytest.raises(attacking.AttackError, match="^attack mine put other modules into the network$"):
+        crafted(run, network, images)
