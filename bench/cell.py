@@ -93,11 +93,19 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 def _reason(error: BaseException, config: Config) -> str:
     words = " ".join(str(error).split())
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        said in words for said in OUT_OF_MEMORY
-    ):
-        return f"out of memory with batch_size {config.batch_size}: set a lower one ({words[:200]})"
+    if _out_of_memory(error):
+        return _lower("batch_size", config.batch_size, error)
     return words if isinstance(error, SAID) else f"{type(error).__name__}: {words}"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return not isinstance(error, SAID) and (known or any(said in str(error) for said in OUT_OF_MEMORY))
+
+
+def _lower(key: str, size: int | None, error: BaseException) -> str:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return f"out of memory with {key} {size}: set a lower one ({words[:200]})"
 
 
 _warned: set[str] = set()
@@ -270,5 +278,15 @@ def _trained(cell: Cell) -> Trained:
                 )
             _networks[name] = loaded
         else:
-            _networks[name] = kept.trained(cell.training, cell.dataset, cell.store, cell.device)
+            _networks[name] = _fitted(cell)
     return _networks[name]
+
+
+def _fitted(cell: Cell) -> Trained:
+    plan = cell.training
+    try:
+        return kept.trained(plan, cell.dataset, cell.store, cell.device)
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        raise TrainingError(_lower("training.batch_size", plan.batch_size, error)) from error

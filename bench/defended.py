@@ -88,7 +88,7 @@ class Defended:
             which its operation does nothing is as if it weren't named.
         preprocessing: What happens to an image before the network sees it; None: nothing.
         outputs: Where the logits are if the network gives more: an index or a key, or ``{"from": path}``, a
-            submodule's output. None: what it gives, or that by name of ``logits``.
+            submodule's output. None: what it gives, or that by name of ``logits`` in it.
         known: What decides its outputs, where it is known: ``network``, and ``operations`` by site. None:
             told by the objects themselves.
 
@@ -235,7 +235,11 @@ class Behind(nn.Module):
         self.outputs = defended.outputs
 
     def forward(self, x: Tensor) -> Any:
-        """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, channels, height, width)."""
+        """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, channels, height, width).
+
+        The gradient is 0 where an operation, or the network itself, lets none through (JPEG by a library).
+        """
+        image = x
         mine = _now.set(self.number)
         try:
             for site in self.before:
@@ -245,9 +249,12 @@ class Behind(nn.Module):
                     x = x.clamp(0, 1)
             if self.preprocessing is not None:
                 x = self.preprocessing(x)
-            return self._logits(x)
+            logits = self._logits(x)
         finally:
             _now.reset(mine)
+        if not isinstance(logits, Tensor) or logits.requires_grad or not torch.is_grad_enabled():
+            return logits
+        return logits + 0 * image.flatten(1)[:, :1] if image.requires_grad else logits
 
     def _logits(self, x: Tensor) -> Any:
         if isinstance(self.outputs, Mapping):
@@ -266,10 +273,13 @@ class Behind(nn.Module):
             try:
                 return given[self.outputs]
             except (KeyError, IndexError, TypeError) as error:
+                keys = list(given) if isinstance(given, Mapping) else range(len(given))
                 raise SiteError(
                     f"outputs: the network gives {type(given).__name__}, in which there is no "
-                    f"{self.outputs!r} ({type(error).__name__})"
+                    f"{self.outputs!r} ({type(error).__name__}); allowed: {', '.join(map(str, keys))}"
                 ) from None
+        if isinstance(given, Mapping) and "logits" in given:
+            return given["logits"]
         return given if isinstance(given, Tensor) else getattr(given, "logits", given)
 
     def hook(self, site: str, path: str) -> Callable[..., Any]:

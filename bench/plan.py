@@ -183,7 +183,7 @@ def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) ->
     try:
         network = probe.build(make, config.model.name)
     except WeightsError as error:
-        raise ConfigError(f"training.weights: {error}") from None
+        raise ConfigError(f"training.weights: {str(error).removeprefix('weights: ')}") from None
     behind = parts.behind(config, network, scheme)
     outputs = probe.network(behind.twin, config.model.name, images, 0 if foreign else data.classes or 0)
     probe.sites(behind, config.model.name, images)
@@ -272,7 +272,7 @@ def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) 
         try:
             trained = kept.foreign(training, shape, here)
         except WeightsError as error:
-            raise ConfigError(f"training.weights: {error}") from None
+            raise ConfigError(f"training.weights: {str(error).removeprefix('weights: ')}") from None
     else:
         trained = kept.found(checkpoint["key"], where, build, here)
     if trained.sha256 != checkpoint["sha256"]:

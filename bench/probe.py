@@ -51,7 +51,7 @@ def build(make: Callable[[], nn.Module], name: str) -> nn.Module:
     # a constructor of the user's can raise anything at all
     except Exception as error:
         said = _words(error, plain=(ValueError, TypeError))
-        raise ConfigError(f"model.options: {name}: {said}") from None
+        raise ConfigError(f"model.options: {name}: {said}{_lacking(error)}") from None
 
 
 @torch.no_grad()
@@ -303,14 +303,16 @@ def _pass(key: str, model: Callable[[Tensor], Any], images: Tensor) -> Any:
         raise ConfigError(f"{where}{error}") from None
     # whatever is in it may raise anything at all
     except Exception as error:
-        lacking = "; it asks for a GPU itself, and there is none here" if _asks_for_gpu(error) else ""
         shape = tuple(images.shape)
-        raise ConfigError(f"{key} fails on images of shape {shape} ({_words(error)}){lacking}") from None
+        raise ConfigError(
+            f"{key} fails on images of shape {shape} ({_words(error)}){_lacking(error)}"
+        ) from None
 
 
-def _asks_for_gpu(error: Exception) -> bool:
-    words = str(error)
-    return not torch.cuda.is_available() and ("CUDA" in words or "NVIDIA" in words)
+def _lacking(error: Exception) -> str:
+    """What is said of a network that calls for CUDA by itself where there is none."""
+    asks = not torch.cuda.is_available() and ("CUDA" in str(error) or "NVIDIA" in str(error))
+    return "; it asks for a GPU itself, and there is none here" if asks else ""
 
 
 def _check_finite(key: str, outputs: Tensor) -> None:

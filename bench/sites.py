@@ -24,10 +24,13 @@ def normalised(sites: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str,
     Raises:
         SiteError: for a site without any.
     """
-    found = {site: (paths,) if isinstance(paths, str) else tuple(paths) for site, paths in sites.items()}
-    for site, paths in found.items():
-        if not paths or not all(isinstance(path, str) for path in paths):
-            raise SiteError(f"{site}: expected a path of a submodule, or several, got {list(paths)}")
+    found = {}
+    for site, given in sites.items():
+        paths = [given] if isinstance(given, str) else given
+        if not isinstance(paths, Sequence) or not paths or not all(isinstance(path, str) for path in paths):
+            said = list(paths) if isinstance(paths, Sequence) else paths
+            raise SiteError(f"{site}: expected a path of a submodule, or several, got {said}")
+        found[site] = tuple(paths)
     return found
 
 

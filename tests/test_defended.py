@@ -209,12 +209,19 @@ class Answers(nn.Module):
 
     def forward(self, x: torch.Tensor) -> object:
         z = self.fc(x)
-        forms = {"output": Output(z), "tuple": (x, z), "dict": {"out": z}, "soft": self.softmax(z)}
+        forms = {
+            "output": Output(z),
+            "tuple": (x, z),
+            "dict": {"out": z},
+            "named": {"logits": z},
+            "soft": self.softmax(z),
+        }
         return forms[self.form]
 
 
 @pytest.mark.parametrize(
-    ("form", "outputs"), [("output", None), ("tuple", 1), ("dict", "out"), ("soft", {"from": "fc"})]
+    ("form", "outputs"),
+    [("output", None), ("named", None), ("tuple", 1), ("dict", "out"), ("soft", {"from": "fc"})],
 )
 def test_logits_are_found_in_what_a_network_gives(form: str, outputs: object) -> None:
     model, x = Answers(form), torch.rand(2, 4)
@@ -223,12 +230,33 @@ def test_logits_are_found_in_what_a_network_gives(form: str, outputs: object) ->
     assert not model.fc._forward_hooks
 
 
+def test_what_lets_no_gradient_through_has_a_gradient_of_zero(model: TwoConv, images: torch.Tensor) -> None:
+    def elsewhere(x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
+        """As JPEG by Pillow."""
+        return torch.from_numpy((x.detach().numpy() * 8).round() / 8)
+
+    with Defended(model, SITES, {"input": (elsewhere, 0.5)}).model(0) as behind:
+        given = images.clone().requires_grad_()
+        logits = behind(given)
+        (gradient,) = torch.autograd.grad(logits.sum(), given)
+        assert torch.equal(logits, model((images * 8).round() / 8))
+    assert not gradient.any()
+
+
 def test_outputs_that_are_not_there_are_one_line() -> None:
     with pytest.raises(SiteError, match=r"^outputs: no submodule 'fd'; did you mean fc\?$"):
         Defended(Answers("soft"), outputs={"from": "fd"})
     for form, outputs, words in (
-        ("tuple", 2, r"outputs: the network gives tuple, in which there is no 2 \(IndexError\)"),
-        ("dict", "logit", r"outputs: the network gives dict, in which there is no 'logit' \(KeyError\)"),
+        (
+            "tuple",
+            2,
+            r"outputs: the network gives tuple, in which there is no 2 \(IndexError\); allowed: 0, 1$",
+        ),
+        (
+            "dict",
+            "logit",
+            r"outputs: the network gives dict, in which there is no 'logit' \(KeyError\); allowed: out$",
+        ),
     ):
         with (
             Defended(Answers(form), outputs=outputs).model(0) as behind,

@@ -25,6 +25,8 @@ class Net(nn.Module):
     def __init__(self, width=16, form="tensor"):
         super().__init__()
         self.form = form
+        if form == "a GPU":
+            raise AssertionError("Torch not compiled with CUDA enabled")
         self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU())
         self.fc = nn.Linear(width, 12)
         self.never = nn.ReLU()
@@ -207,10 +209,14 @@ def test_pairs_that_can_not_be_are_told_from_mistakes(mine: Mine) -> None:
         (("+model.sites.other=body.3",), "model.sites.other: no submodule 'body.3'; did you mean body.2 or body.1 or body.0?"),
         (("+model.sites.other=never",), "model.sites.other: submodule 'never' of net is never reached in a pass; some that are: body"),
         (("+model.sites.other=pair",), "model.sites.other: submodule 'pair' of net gives tuple, expected a tensor"),
+        (("+model.sites.other=null",), "model.sites.other: expected a path of a submodule, or several, got None"),
+        (("training.weights=5",), "training: expected weights to name a file, or one for each submodule, got 5"),
+        (("training.weights={bodi: x.pt}",), "training.weights: Net has no submodule bodi; allowed: body"),
         (("+model.options.form=dict",), "model: net gives dict of scores, h, expected a tensor of logits (batch, classes): say where they are by model.outputs"),
         (("+model.options.form=dict", "model.outputs=logits"), "model.outputs: the network gives dict, in which there is no 'logits'"),
         (("model.outputs={from: fd}",), "model.outputs: no submodule 'fd'; did you mean fc?"),
         (("+model.options.form=one row",), "model: net gives torch.float32 of shape (1, 12) for 3 images"),
+        (("+model.options.form=a GPU",), "Torch not compiled with CUDA enabled; it asks for a GPU itself, and there is none here"),
         (("+model.options.form=cuda",), "it asks for a GPU itself, and there is none here"),
         (("model.preprocessing={mean: [1, 2, 3], std: 1}",), "model.preprocessing: 3 channels, and images of test_alone have 1"),
         (("model.preprocessing={mean: 0.5, std: 0}",), "model.preprocessing: expected a std over 0, got 0"),
@@ -224,6 +230,19 @@ def test_what_does_not_fit_is_one_line_before_anything_runs(
     mine: Mine, overrides: tuple[str, ...], words: str
 ) -> None:
     assert words in mine.refused(*overrides)
+
+
+def test_memory_that_runs_out_in_training_names_the_size_of_its_batches(
+    own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(cell.kept, "fit", full)
+    _, found = own("nets", NETS, **{"model/wide": "_target_: nets.Net\nsites: {}\n"})
+    record = cell.run(plan.prepare(compose(["model=wide", f"output_dir={tmp_path / 'out'}", *found])))
+    said = "out of memory with training.batch_size 128: set a lower one (CUDA out of memory.)"
+    assert record["reason"] == said
 
 
 def test_a_label_beyond_the_outputs_is_one_line(mine: Mine) -> None:

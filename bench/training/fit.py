@@ -20,6 +20,7 @@ from bench.datasets.arrays import Dataset, unit
 from bench.defended import Behind, Defended
 from bench.process import seeded
 from bench.results import fingerprint
+from bench.sites import unwrapped
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """What a step lowers: one number, of a network, images (batch, ...) in [0, 1] and labels (batch,)."""
@@ -110,9 +111,10 @@ def untrained(plan: Plan, shape: tuple[int, int, int]) -> nn.Module:
 def built(build: Callable[[], nn.Module], seed: int, shape: tuple[int, int, int] | None = None) -> nn.Module:
     """Built from the same draws every time, since not all that a network draws need be in its weights."""
     with seeded(fingerprint.derive_seed(seed, "weights"), torch.device("cpu")):
-        model = build()
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"made {type(model).__name__}, expected a torch.nn.Module")
+        made = build()
+        if not isinstance(made, nn.Module):
+            raise TypeError(f"made {type(made).__name__}, expected a torch.nn.Module")
+        model = unwrapped(made)
         if shape is not None and any(map(is_lazy, (*model.parameters(), *model.buffers()))):
             with torch.no_grad():
                 model.eval()(torch.zeros(1, *shape))

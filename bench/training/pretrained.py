@@ -37,6 +37,8 @@ class Pretrained:
     ):
         if clean_pct is not None and not 0 <= clean_pct <= 100:
             raise ValueError(f"expected clean_pct from 0 to 100, got {clean_pct}")
+        if not isinstance(weights, str | Mapping | None):
+            raise ValueError(f"expected weights to name a file, or one for each submodule, got {weights}")
         if weights is None and (key is not None or prefix is not None):
             raise ValueError("key and prefix are of a file: give weights, too")
         self.weights = weights

@@ -60,6 +60,13 @@ def test_training_is_done_once_and_repeatable(data: datasets.Dataset, tmp_path: 
     assert trained(plan(rate=0.1), data, tmp_path / "b").sha256 != first.sha256
 
 
+def test_a_parallel_network_is_trained_as_its_module(data: datasets.Dataset, tmp_path: Path) -> None:
+    alone = plan()
+    wrapped = dataclasses.replace(alone, build=lambda: nn.DataParallel(alone.build()), settings={"other": 1})
+    for _ in range(2):  # trained, and found again
+        assert trained(wrapped, data, tmp_path).sha256 == trained(alone, data, tmp_path).sha256
+
+
 def test_two_that_ask_at_once_train_once(
     data: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
