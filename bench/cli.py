@@ -72,7 +72,10 @@ def list_sites(overrides: Sequence[str], config_dir: Path | None = None) -> str:
     except Exception as error:
         lost_signal()
         fail(one_line(error, overrides))
-    named = {path: site for site, paths in found.sites.items() for path in paths}
+    named: dict[str, str] = {}
+    for site, paths in found.sites.items():
+        for path in paths:
+            named[path] = f"{named[path]}, {site}" if path in named else site
     rows: list[tuple[str, str, str, str]] = [("path", "output", "what it is", "site")]
     rows.append(('""', _shape(found.shape), "the image, before preprocessing", named.get("", "")))
     for path, kind, outputs in found.reached:
@@ -80,6 +83,8 @@ def list_sites(overrides: Sequence[str], config_dir: Path | None = None) -> str:
         output = _shape(outputs[0]) if outputs else "-"
         reached = times if outputs else ", never reached in a pass"
         rows.append((path, output, f"{kind}{reached}", named.get(path, "")))
+    there = {row[0] for row in rows}
+    rows += [(path, "-", "no such submodule", named[path]) for path in named if path and path not in there]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()

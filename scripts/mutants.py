@@ -629,7 +629,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("several files are one", "if isinstance(self.weights, Mapping):", "if False:", f"{PRETRAINED}weights_come_from_a_file_from_one_for_each_part_or_stay_as_they_were"),
         ("the prefix is left where it is", "load_into(network, read(file, self.key), self.prefix, name=str(file))", "load_into(network, read(file, self.key), None, name=str(file))",
          f"{PRETRAINED}weights_come_from_a_file_from_one_for_each_part_or_stay_as_they_were"),
-        ("an accuracy of more than all is taken", "not 0 <= clean_pct <= 100", "not 0 <= clean_pct", f"{PRETRAINED}options_that_mean_nothing_are_refused"),
+        ("an accuracy of more than all is taken", "0 <= clean_pct <= 100)", "0 <= clean_pct)", f"{PRETRAINED}options_that_mean_nothing_are_refused"),
         ("a key of no file is passed over", "if weights is None and (key is not None or prefix is not None):", "if False:", f"{PRETRAINED}options_that_mean_nothing_are_refused"),
     ],
     "bench/cli.py": [

@@ -277,11 +277,15 @@ def test_probabilities_are_said_and_a_submodule_s_outputs_taken_instead(mine: Mi
 
 def test_ls_sites_prints_paths_and_shapes(mine: Mine) -> None:
     lines = cli.list_sites(
-        ["model=net", "dataset=test_alone", f"data_dir={mine.folder}", *mine.found]
-    ).splitlines()
+        [
+            "model=net", "+model.sites.again=body.2", "+model.sites.lost=body.9",
+            "dataset=test_alone", f"data_dir={mine.folder}", *mine.found,
+        ]
+    ).splitlines()  # fmt: skip
     assert lines[0].split() == ["path", "output", "what", "it", "is", "site"]
     table = {line.split()[0]: line.split() for line in lines[1:]}
     assert table['""'][1:] == ["1x8x8", "the", "image,", "before", "preprocessing", "input"]
-    assert table["body.2"] == ["body.2", "16", "ReLU", "hidden"]
+    assert table["body.2"] == ["body.2", "16", "ReLU", "hidden,", "again"]
+    assert table["body.9"] == ["body.9", "-", "no", "such", "submodule", "lost"]
     assert table["pair"][1] == "(tuple)"
-    assert lines[-2].endswith("never reached in a pass")
+    assert lines[-3].endswith("never reached in a pass")

@@ -4,6 +4,7 @@ Here belongs which weights; how a file of them is read is in ``weights``.
 """
 
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 from torch import nn
@@ -35,7 +36,8 @@ class Pretrained:
         prefix: str | None = None,
         clean_pct: float | None = None,
     ):
-        if clean_pct is not None and not 0 <= clean_pct <= 100:
+        number = isinstance(clean_pct, Real) and not isinstance(clean_pct, bool)
+        if clean_pct is not None and not (number and 0 <= clean_pct <= 100):
             raise ValueError(f"expected clean_pct from 0 to 100, got {clean_pct}")
         if not isinstance(weights, str | Mapping | None):
             raise ValueError(f"expected weights to name a file, or one for each submodule, got {weights}")

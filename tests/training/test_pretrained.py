@@ -36,6 +36,8 @@ def test_weights_come_from_a_file_from_one_for_each_part_or_stay_as_they_were(tm
 @pytest.mark.parametrize(("options", "words"), [
     ({"clean_pct": 101}, "expected clean_pct from 0 to 100, got 101"),
     ({"clean_pct": -1}, "expected clean_pct from 0 to 100, got -1"),
+    ({"clean_pct": "84.9 %"}, "expected clean_pct from 0 to 100, got 84.9 %"),
+    ({"weights": 5}, "expected weights to name a file, or one for each submodule, got 5"),
     ({"key": "model"}, "key and prefix are of a file: give weights, too"),
     ({"prefix": "net."}, "key and prefix are of a file: give weights, too"),
 ])  # fmt: skip
