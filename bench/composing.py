@@ -8,10 +8,13 @@ import os
 import re
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hydra
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -29,6 +32,35 @@ EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm":
 
 WAYS = {"distillation": "distillation", "adversarial_training": "adversarial"}
 """Schemes of old that are ways of training, and what they are called as such."""
+
+
+def register() -> None:
+    """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
+    schema = OmegaConf.structured(_Composed)
+    _open(schema)
+    ConfigStore.instance().store(name="schema", node=schema)
+    OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
+
+
+@dataclass
+class _Composed(Config):
+    """While it is composed: a way of training's own options stand beside the others."""
+
+    training: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
+
+
+def _open(node: DictConfig) -> None:
+    """Lets options, sites and rates have entries that no file names, which Hydra else asks a ``+`` for.
+
+    A typo is still found: what takes the options is asked which ones they are, and the model for its sites.
+    """
+    for key in node:
+        part = node._get_node(key)
+        if isinstance(part, DictConfig):
+            if dataclasses.is_dataclass(OmegaConf.get_type(part)):
+                _open(part)
+            else:
+                OmegaConf.set_struct(part, False)
 
 
 def conf_dir() -> str:
@@ -173,4 +205,4 @@ def _no_name(override: str) -> str | None:
     return None if isinstance(read, str | list) else "null" if read is None else f"a {type(read).__name__}"
 
 
-settings.register()
+register()

@@ -290,37 +290,6 @@ class Config:
             raise ConfigError("name: 'store' is where records and checkpoints are; choose another")
 
 
-def register() -> None:
-    """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
-    from hydra.core.config_store import ConfigStore
-
-    schema = OmegaConf.structured(_Composed)
-    _open(schema)
-    ConfigStore.instance().store(name="schema", node=schema)
-    OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
-
-
-@dataclass
-class _Composed(Config):
-    """While it is composed: a way of training's own options stand beside the others."""
-
-    training: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
-
-
-def _open(node: DictConfig) -> None:
-    """Lets options, sites and rates have entries that no file names, which Hydra else asks a ``+`` for.
-
-    A typo is still found: what takes the options is asked which ones they are, and the model for its sites.
-    """
-    for key in node:
-        part = node._get_node(key)
-        if isinstance(part, DictConfig):
-            if dataclasses.is_dataclass(OmegaConf.get_type(part)):
-                _open(part)
-            else:
-                OmegaConf.set_struct(part, False)
-
-
 def typed(values: Mapping[str, Any] | DictConfig) -> Config:
     """Settings that were composed, or that a record holds, typed and checked.
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import crafting, datasets, parts, probe, targets
+from bench import crafting, datasets, door, parts, probe, targets
 from bench import sites as sites_of
 from bench.checks import ConfigError
 from bench.config import Config, decides
@@ -109,7 +109,7 @@ def prepare(config: Config) -> Cell:
 
     trusted = config.trusted_modules
     attack = targets.make("attack", config.attack._target_, config.attack.options, trusted)
-    probe.attack(attack, config.attack, config.criterion, data.shape)
+    door.ask(attack, config.attack, config.criterion, data.shape)
     attacked = targets.find("attack", config.attack._target_, trusted)
     options = targets.files(attacked, config.attack.options)
     samples = {

@@ -11,13 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 
-from bench.attacking import settings_kept
-from bench.attacks import criteria
-from bench.checks import ConfigError, NotApplicable
-from bench.config import AttackConfig, CriterionConfig
+from bench.checks import ConfigError
 from bench.defended import Defended, NotFinite, check_finite
 from bench.results import fingerprint
 from bench.schemes.strength import Operation, strength_of
@@ -332,42 +328,3 @@ def _same(one: Tensor, other: Tensor) -> bool:
 def _words(error: Exception, plain: tuple[type[Exception], ...] = ()) -> str:
     words = " ".join(str(error).split())
     return words if isinstance(error, plain) else f"{type(error).__name__}: {words}"
-
-
-class _Reached(Exception):
-    """The attack let the criterion in."""
-
-
-def attack(
-    run: Callable[..., Any], named: AttackConfig, criterion: CriterionConfig, shape: tuple[int, ...]
-) -> None:
-    """Lets an attack see the criterion and an image's shape, and refuse, without a pass through any network.
-
-    Raises:
-        NotApplicable: if it can't serve the criterion.
-        ConfigError: if it fails for another reason.
-    """
-    kind = criterion.kind
-    if named.criteria is not None and kind not in named.criteria:
-        raise NotApplicable(
-            f"criterion: attack {named.name} can't serve {kind}; allowed: {', '.join(named.criteria)}"
-        )
-
-    class Door(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise _Reached
-
-    zero = torch.zeros(1, dtype=torch.int64)
-    goal = criteria.criterion(kind, zero, zero, criterion.k)
-    try:
-        victim = PyTorchModel(Door().eval(), bounds=(0, 1), device="cpu")
-        with settings_kept():
-            run(victim, torch.zeros(1, *shape), goal, epsilons=named.epsilon)
-    except _Reached:
-        pass
-    except Exception as error:
-        words = " ".join(str(error).split())
-        if "criterion" in words and isinstance(error, TypeError | ValueError | NotImplementedError):
-            raise NotApplicable(f"criterion: attack {named.name} can't serve {kind} ({words})") from None
-        said = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
-        raise ConfigError(f"attack: {named.name} refuses its settings ({said})") from None

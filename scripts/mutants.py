@@ -677,6 +677,17 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("signal with the draws' noise in it", "- variance / draws", "", "tests/analysis/test_gradients.py::test_few_draws_are_right_on_average"),
         ("a draw is paired with itself", "- (units**2).sum((0, 2))", "", "tests/analysis/test_gradients.py::test_cosine_is_the_mean_over_pairs"),
     ],
+    "bench/passing.py": [
+        ("an image on its way back is not counted", "passes.backward += len(gradient)", "passes.backward += 0", f"{PASSES}passes_are_counted_an_image_each"),
+        ("a batch is one pass", "passes.forward += len(output)", "passes.forward += 1", f"{PASSES}passes_are_counted_an_image_each"),
+        ("a gradient of zero is one", "zero = ~((flat != 0) & flat.isfinite()).any(1)", "zero = ((flat != 0) & flat.isfinite()).any(1)", "tests/test_foreign.py"),
+    ],
+    "bench/door.py": [
+        ("what a file says of criteria is not looked at", "if named.criteria is not None and kind not in named.criteria:", "if False:",
+         "tests/test_run.py::test_bad_settings_get_one_line_and_no_training tests/analysis/test_search.py::test_bad_settings_get_one_line_and_no_training"),
+        ("a refused criterion is a mistake", 'if "criterion" in words and isinstance(', "if False and isinstance(", "tests/test_run.py tests/test_foreign.py"),
+        ("every image is of one size", "torch.zeros(1, *shape)", "torch.zeros(1, 1, 8, 8)", "tests/test_foreign.py"),
+    ],
     "bench/process.py": [
         ("Python's generator is not seeded", "            random.seed(seed)\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
         ("NumPy's generator is not seeded", "            np.random.seed(seed % 2**32)  # noqa: NPY002\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),

@@ -195,7 +195,9 @@ def test_bad_settings_get_one_line_and_no_training(
         ("--max-loss", "nan"): "--max-loss: expected points of accuracy over 0, got nan",
         ("--train-rates", "0.3", "1"): "--train-rates: expected a rate in [0, 1), got 1.0",
         ("scheme=none",): "scheme: none has no site, so that there is no rate to search for",
-        ("scheme=sap",): "scheme: at site conv of sap more draws per activation is weaker, and the search raises",
+        (
+            "scheme=sap",
+        ): "scheme: at site conv of sap more draws per activation is weaker, and the search raises",
         ("scheme=fc",): "scheme.sites.fc: four_conv has no such site; allowed: ",
         ("train_rate=0.3",): "train_rate: it is what is searched for; leave it out, and see --train-rates",
         ("test_rate=0.3",): "test_rate: it is what is searched for; leave it out, and see --step",

@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from bench.attacking import counted
+from bench.passing import counted
 from bench.attacks import criteria
 from bench.measure import passes as measured
 
