@@ -234,7 +234,7 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
         forged.keep(
             "samples", record["samples"]["key"], sweep.store.kept("samples", record["samples"]["key"])
         )
-        cells.append({**entry, "key": f"{number}" * 16})
+        cells.append({**entry, "key": f"{number}" * 16, "config": record["config"]})
     write_manifest(tmp_path / "sweep", forged, cells)
     pairs = transfer.table(tmp_path / "sweep")
     assert pairs["accuracy_pct"].isna().all()
@@ -244,8 +244,9 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
     # without the key that can't be there, it is refused by name
     for entry in cells:
         record = forged.read(entry["key"])
-        del record["config"]["trusted_modules"]
+        del record["config"]["trusted_modules"], entry["config"]["trusted_modules"]
         forged.write(entry["key"], record)
+    write_manifest(tmp_path / "sweep", forged, cells)
     pairs = transfer.table(tmp_path / "sweep")
     assert pairs["reason"].str.contains("subprocess.Popen is outside trusted_modules").all()
     assert not called.exists()
