@@ -76,8 +76,7 @@ def craft(
     def goal(rows: slice) -> Any:
         return criteria.criterion(order.kind, labels[rows].clone(), targets[rows].clone(), order.k)
 
-    seed = derive_seed(order.seed, "attack")
-    with defended.model(seed) as model:
+    with defended.model(derive_seed(order.seed, "attack")) as model:
         attacked = attacking.attack(
             order.attack,
             order.name,
@@ -86,7 +85,8 @@ def craft(
             model,
             torch.from_numpy(x[chosen]),
             device=where,
-            seed=seed,
+            # a random start that is drawn from it must not be the masks' own draws
+            seed=derive_seed(order.seed, "attack's own"),
             batch_size=order.batch_size,
             successes=order.samples if order.count == "successes" else None,
         )
@@ -100,7 +100,8 @@ def craft(
         **{name: getattr(attacked, name) for name in attacking.REMARKS},
     }
     about = {
-        "device": device_name(where),
+        # of one width, too
+        "device": f"{device_name(where):<60}",
         "device_kind": where.type,
         "tried": attacked.tried,
         "forward": attacked.passes.forward,

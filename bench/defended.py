@@ -181,7 +181,8 @@ class Defended:
         """The network as an attacker and a measurement see it: a module that draws anew in each pass.
 
         Inside the block the network is in evaluation mode and frozen; after it, as it was. Several of one
-        network may be open at once: in a pass through one of them, only what it has acts.
+        network may be open at once, and are closed in the opposite order: in a pass through one of them, only
+        what it has acts.
 
         Args:
             seed: Of everything that its operations draw.

@@ -5,8 +5,9 @@ it is ``cell``'s.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,6 +238,18 @@ def not_applicable_key(config: Config, reason: str) -> str:
     return key_of("records", {"not applicable": decides(config), "reason": reason})
 
 
+AGAIN = "run the sweep again"
+"""What helps where a record was made with other code, files or versions."""
+
+
+def check_not_outdated(folder: Path, reasons: Sequence[Any]) -> None:
+    """Raises ConfigError if every row of a table is a hole for that reason: what it was before is better."""
+    if reasons and all(str(reason).endswith(AGAIN) for reason in reasons):
+        raise ConfigError(
+            f"{folder}: its tables stay as they are, since none of it can be looked at now: {reasons[0]}"
+        )
+
+
 @dataclass(frozen=True)
 class Restored:
     """What a record speaks of, ready to be passed through again.
@@ -299,7 +312,7 @@ def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
     config = reader.config(record["config"])
     then = record.get("defended")
     if then is None:
-        raise ConfigError(f"record {record['key']} is of an earlier version; run the sweep again")
+        raise ConfigError(f"record {record['key']} is of an earlier version; {AGAIN}")
     now = parts.identity(config, parts.scheme(config), record["checkpoint"]["key"])
 
     def of(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,12 +326,12 @@ def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
     if changed or now != then:
         raise ConfigError(
             f"the {' and the '.join(changed) or 'description'} of its network or scheme changed since record "
-            f"{record['key']}; run the sweep again"
+            f"{record['key']}; {AGAIN}"
         )
     versions = record["versions"]
     other = [
         f"{n} {versions.get(n)}, not {v}" for n, v in fingerprint.versions().items() if versions.get(n) != v
     ]
     if other:
-        raise ConfigError(f"record {record['key']} was made with {'; '.join(other)}; run the sweep again")
+        raise ConfigError(f"record {record['key']} was made with {'; '.join(other)}; {AGAIN}")
     return config

@@ -25,6 +25,9 @@ from bench.results import store as stores
 from bench.results.store import Kept
 from bench.training.kept import Trained
 
+SEEDS = ("targets", "attack", "attack start", "clean", "evaluation")
+"""What a cell draws for, each from a seed of its own."""
+
 
 def header(config: Config, status: str, key: str) -> dict[str, Any]:
     """What every record says, whatever became of its cell."""
@@ -70,10 +73,10 @@ def joined(
     hashes = {i: hashlib.sha256(unit(data.x_test[i]).tobytes()).hexdigest()[:16] for i in np.unique(indices)}
     path = cell.store.path("samples", kept.key)
     return {
-        "device": about["device"],
+        "device": about["device"].strip(),
         "device_kind": about["device_kind"],
         "defended": cell.identity,
-        "seeds": {name: seed_of(cell, name) for name in ("targets", "attack", "clean", "evaluation")},
+        "seeds": {name: seed_of(cell, name) for name in SEEDS},
         "data": {
             "fingerprint": data.fingerprint,
             "shape": list(data.shape),

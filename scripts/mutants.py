@@ -654,6 +654,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_cell.py::test_all_targets_attacks_each_image_once_for_every_wrong_class"),
     ],
     "bench/crafting.py": [
+        ("a random start is of the masks' draws", 'derive_seed(order.seed, "attack start")', 'derive_seed(order.seed, "attack")', "tests/test_attacking.py::test_a_random_start_is_not_the_masks_own_draws"),
         ("all images are attacked", 'right[: order.samples] if order.count == "images" else right', "right", "tests/test_cell.py tests/test_kept_apart.py"),
         ("targets are of another seed's draws", 'derive_seed(order.seed, "targets")', 'derive_seed(0, "targets")', "tests/test_kept_apart.py tests/test_run.py"),
         ("an image is attacked once too often", 'return classes - 1 if targets == "all"', 'return classes if targets == "all"', "tests/test_cell.py tests/test_kept_apart.py tests/test_run.py"),
@@ -875,6 +876,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEYS}samples_outlive_an_edit_of_what_measures_and_of_nothing_else"),
     ],
     "bench/plan.py": [
+        ("tables become holes", "if reasons and all(", "if False and all(", "tests/analysis/test_transfer.py::test_tables_of_records_that_are_outdated_stay_as_they_are"),
         ("cells are computed in what was kept", "if (store := parts.store(config)).reference:", "if (store := parts.store(config)).reference and False:",
          "tests/analysis/test_keep.py::test_nothing_is_computed_in_what_was_kept"),
         ("a network for other images was tried", "[training.settings, data.fingerprint, given", "[training.settings, given",

@@ -1,11 +1,13 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from foolbox.criteria import Misclassification
 from torch import nn
 
 from bench import attacking
+from bench.crafting import Order, craft
 from bench.datasets.arrays import unit
 from bench.defended import Defended
 
@@ -76,3 +78,27 @@ def test_an_attack_that_puts_another_module_into_the_network_is_said(
 
     with pytest.raises(attacking.AttackError, match="^attack mine put other modules into the network$"):
         crafted(run, network, images)
+
+
+def test_a_random_start_is_not_the_masks_own_draws() -> None:
+    class Asks:
+        """Draws as a random start does, and looks at what the masks were drawn from."""
+
+        def __call__(self, model: Any, inputs: Any, criterion: Any, *, epsilons: Any) -> Any:
+            starts.append(torch.rand(inputs.shape))
+            found = inputs.clone()
+            model(found)
+            return found, found, criterion(found, model(found))
+
+    def watched(x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
+        masks.append(torch.rand(x.shape, generator=generator))
+        return x
+
+    starts: list[torch.Tensor] = []
+    masks: list[torch.Tensor] = []
+    x = np.random.default_rng(0).random((4, 1, 5, 5), dtype=np.float32)
+    defended = Defended(nn.Flatten(), {"input": ""}, {"input": (watched, 0.5)})
+    order = Order(Asks(), "asks", None, "untargeted", None, None, "images", 4, seed=0, batch_size=4)
+    craft(order, defended, x, np.zeros(4, np.int64), 25, np.arange(4))
+    assert starts[0].shape == masks[0].shape
+    assert not torch.equal(starts[0], masks[0])

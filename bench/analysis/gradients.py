@@ -274,6 +274,9 @@ def write(
 
     Returns:
         What was written.
+
+    Raises:
+        ConfigError: as ``Sweep``; or where there are such files, and nothing of them could be made again.
     """
     from bench.analysis import figures
 
@@ -285,6 +288,8 @@ def write(
         shown = [c for c in related if len(related[c].unique()) > 1 or c in ("measure", "spearman", "rows")]
         print(related[shown].to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep="-"))
     paths = [into / "gradients.csv", into / "gradient_correlations.csv"]
+    if paths[0].exists():
+        plan.check_not_outdated(into, list(frame.get("reason", [])))
     records.write_text(paths[0], frame.to_csv(index=False))
     records.write_text(paths[1], related.to_csv(index=False))
     drawn = points(opened, draws, images, pixels, seed, reader)

@@ -246,7 +246,7 @@ def write(
         What was written.
 
     Raises:
-        ConfigError: as ``Sweep``.
+        ConfigError: as ``Sweep``; or where there is one already, and nothing of it could be made again.
         OSError: if they can't be written.
     """
     from bench.analysis import figures
@@ -256,6 +256,8 @@ def write(
     path = folder / "transfer.csv"
     pairs = table(sweep, reader, again)
     written: list[Path] = []
+    if path.exists():
+        plan.check_not_outdated(folder, list(pairs.get("reason", [])))
     if not pairs.empty:
         records.write_text(path, pairs.to_csv(index=False))
         written = [path, *figures.transfer([(*g, matrix(g[1])) for g in groups(pairs)], folder)]

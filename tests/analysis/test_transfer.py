@@ -9,8 +9,10 @@ from running import Run
 
 from bench import plan
 from bench.analysis import gradients, transfer
+from bench.checks import ConfigError
 from bench.measure import passes
 from bench.reader import Reader
+from bench.results import fingerprint
 from bench.results.files import write_document
 from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest
@@ -175,3 +177,20 @@ def test_records_of_before_there_were_looks_are_holes_with_their_reason(
             assert (
                 table["reason"].str.fullmatch("record .* is of an earlier version; run the sweep again").all()
             )
+
+
+def test_tables_of_records_that_are_outdated_stay_as_they_are(
+    bench_run: Run, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = bench_run(
+        "-m", "scheme=none,fc", "attack=fgsm", "name=outdated", "samples=4", "training.epochs=5"
+    )
+    assert outcome.status == 0
+    table = output_dir / "outdated" / "transfer.csv"
+    before = table.read_bytes()
+    monkeypatch.setattr(fingerprint, "versions", lambda: {"torch": "99"})
+    with pytest.raises(
+        ConfigError, match="its tables stay as they are, since none of it can be looked at now: "
+    ):
+        transfer.write(output_dir / "outdated")
+    assert table.read_bytes() == before

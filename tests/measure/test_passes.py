@@ -4,9 +4,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from bench.passing import counted
 from bench.attacks import criteria
 from bench.measure import passes as measured
+from bench.passing import counted
 
 
 def test_all_targets_are_every_wrong_class() -> None:
