@@ -86,7 +86,7 @@ def craft(
             torch.from_numpy(x[chosen]),
             device=where,
             # a random start that is drawn from it must not be the masks' own draws
-            seed=derive_seed(order.seed, "attack's own"),
+            seed=derive_seed(order.seed, "attack start"),
             batch_size=order.batch_size,
             successes=order.samples if order.count == "successes" else None,
         )

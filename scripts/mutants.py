@@ -654,7 +654,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_cell.py::test_all_targets_attacks_each_image_once_for_every_wrong_class"),
     ],
     "bench/crafting.py": [
-        ("a random start is of the masks' draws", 'derive_seed(order.seed, "attack start")', 'derive_seed(order.seed, "attack")', "tests/test_attacking.py::test_a_random_start_is_not_the_masks_own_draws"),
+        ("a random start is of the masks' draws", 'seed=derive_seed(order.seed, "attack start")', 'seed=derive_seed(order.seed, "attack")', "tests/test_attacking.py::test_a_random_start_is_not_the_masks_own_draws"),
         ("all images are attacked", 'right[: order.samples] if order.count == "images" else right', "right", "tests/test_cell.py tests/test_kept_apart.py"),
         ("targets are of another seed's draws", 'derive_seed(order.seed, "targets")', 'derive_seed(0, "targets")', "tests/test_kept_apart.py tests/test_run.py"),
         ("an image is attacked once too often", 'return classes - 1 if targets == "all"', 'return classes if targets == "all"', "tests/test_cell.py tests/test_kept_apart.py tests/test_run.py"),
