@@ -217,6 +217,7 @@ def test_bad_settings_get_one_line_and_no_training(
         ): "scheme.sites.fc1: two_conv has no such site; allowed: input, feature, fc",
         ("model=four_conv",): "model.options: four_conv: images of 8x8 are too small for padding 0; use 1",
         ("scheme=fc", "test_rate=1.2"): "test_rate: expected a rate in [0, 1), got 1.2",
+        ("scheme=noise", "test_rate=-1"): "test_rate: expected a standard deviation of at least 0, got -1.0",
         ("scheme=fc", "train_rate=-0.1"): "train_rate: expected a rate in [0, 1), got -0.1",
         ("sampels=3",): "sampels: no such key; allowed: dataset, model, training, scheme",
         ("samples=0",): "samples: expected at least 1, got 0",

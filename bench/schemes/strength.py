@@ -61,7 +61,7 @@ class Strength:
 
     def acts(self, value: float) -> bool:
         """Whether the operation does anything at this value."""
-        return self.off is None or value != self.off
+        return value != self.off
 
     def _holds(self, value: Any) -> bool:
         if not _is_number(value) or not math.isfinite(value):

@@ -127,6 +127,15 @@ def test_many_draws_keep_all() -> None:
     torch.testing.assert_close(found, x, rtol=1e-4, atol=0)
 
 
+def test_half_precision_draws_and_scales_as_single_does() -> None:
+    x = layer(5000).to(torch.bfloat16).expand(4, -1)
+    found = ActivationPruning()(x, 0.5, generator())
+    single = ActivationPruning()(x.float(), 0.5, generator())
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found != 0, single != 0)
+    torch.testing.assert_close(found.float(), single, rtol=2**-6, atol=0)
+
+
 def test_there_is_one_draw_at_least() -> None:
     found = ActivationPruning()(torch.ones(5, 100), 1e-9, generator())
     assert ((found != 0).sum(1) == 1).all()

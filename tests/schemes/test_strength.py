@@ -24,10 +24,10 @@ REFUSED = [
     ("dropout", 1, "expected a rate in [0, 1), got 1"),
     ("dropout", -0.1, "expected a rate in [0, 1), got -0.1"),
     ("dropout", math.nan, "expected a rate in [0, 1), got nan"),
-    ("dropout", True, "expected a rate in [0, 1), got True"),
     ("dropout", "0.5", "expected a rate in [0, 1), got '0.5'"),
     ("dropout", None, "expected a rate in [0, 1), got None"),
     ("noise", -1, "expected a standard deviation of at least 0, got -1"),
+    ("noise", True, "expected a standard deviation of at least 0, got True"),
     ("noise", math.inf, "expected a standard deviation of at least 0, got inf"),
     ("noise", 10**400, "expected a standard deviation of at least 0, got "),
     ("activation_pruning", 0.0, "expected draws per activation over 0, got 0.0"),
@@ -60,7 +60,7 @@ def test_a_strength_in_range_is_taken_up_to_the_ends_that_belong_to_it() -> None
 @pytest.mark.parametrize(("strength", "words"), [
     (Strength("angle", -math.inf, 90, "(]"), "an angle of at most 90"),
     (Strength("angle", -math.inf, 90, "()"), "an angle below 90"),
-    (Strength("level", -math.inf, math.inf, "()"), "a level, a finite number"),
+    (Strength("level", -math.inf, math.inf, "[]"), "a level, a finite number"),
 ])  # fmt: skip
 def test_a_range_without_a_lowest_value_is_said_too(strength: Strength, words: str) -> None:
     with pytest.raises(ValueError, match=f"^k: expected {words}, got inf$"):
@@ -98,7 +98,8 @@ def test_a_foreign_operation_that_states_nothing_has_dropouts() -> None:
 
 
 def test_a_foreign_operation_may_state_it_in_plain_words() -> None:
-    expected = strength_of(Noise)
+    expected = Strength("standard deviation", 0, math.inf, "[)", off=0, grows=True)
+    assert strength_of(Noise()) == strength_of(Noise) == expected
     plain = {"name": "standard deviation", "low": 0, "high": math.inf, "ends": "[)", "off": 0, "grows": True}
     for statement in (expected, plain, tuple(plain.values()), list(plain.values()),
                       {"name": "standard deviation", "high": math.inf}):  # fmt: skip
