@@ -378,7 +378,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("noise comes from the global generator", "generator=generator, ", "",
          "tests/schemes/test_noise.py::test_draws_come_from_the_given_generator_alone"),
         ("noise is of single precision", "dtype=x.dtype", "dtype=torch.float32",
-         "tests/schemes/test_activation_pruning.py::test_half_precision_draws_and_scales_as_single_does"),
+         "tests/schemes/test_dropout.py::test_layers_of_half_precision_are_taken_as_they_are"),
         ("the image is clipped unasked", "clip: bool = False", "clip: bool = True",
          "tests/schemes/test_noise.py::test_clipping_is_asked_for_and_is_true_or_false"),
         ("no more than 1 of noise", "math.inf", "1.0",
@@ -395,7 +395,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("no draw at all", "max(1, round(h.shape[1] * rate))", "round(h.shape[1] * rate)",
          "tests/schemes/test_activation_pruning.py::test_there_is_one_draw_at_least"),
         ("SAP counts in half precision", ".to(torch.promote_types(x.dtype, torch.float32))", "",
-         "tests/schemes/test_dropout.py::test_layers_of_half_precision_are_taken_as_they_are"),
+         "tests/schemes/test_activation_pruning.py::test_half_precision_draws_and_scales_as_single_does"),
     ],
     "bench/schemes/resize_pad.py": [
         ("resize: one size for all images", "u = uniform()\n", "u = uniform()[:1].expand(n)\n",
@@ -654,7 +654,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/crafting.py": [
         ("a random start is of the masks' draws", 'seed=derive_seed(order.seed, "attack start")', 'seed=derive_seed(order.seed, "attack")', "tests/test_attacking.py::test_a_random_start_is_not_the_masks_own_draws"),
         ("all images are attacked", 'right[: order.samples] if order.count == "images" else right', "right", "tests/test_cell.py tests/test_kept_apart.py"),
-        ("targets are of another seed's draws", 'derive_seed(order.seed, "targets")', 'derive_seed(0, "targets")', "tests/test_kept_apart.py tests/test_run.py"),
+        ("labels are of other images", '"labels": y[chosen[:count]]', '"labels": y[:count]', "tests/test_cell.py tests/test_kept_apart.py tests/test_own_network.py"),
         ("an image is attacked once too often", 'return classes - 1 if targets == "all"', 'return classes if targets == "all"', "tests/test_cell.py tests/test_kept_apart.py tests/test_run.py"),
         ("samples' size follows how long they took", 'f"{attacked.seconds:012.3f}"', "str(attacked.seconds)",
          f"{KEYS}samples_of_other_weights_are_set_aside_and_made_again"),
@@ -662,7 +662,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/reader.py": [
         ("anything may run", '= ("bench", "foolbox")', '= ("bench", "foolbox", "subprocess")',
          f"{DEPENDS}code_is_trusted_by_whoever_reads_and_never_by_the_record"),
-        ("data is where nobody said", "self.data_dir or os.environ.get", "None or os.environ.get", "tests/test_depends.py tests/papers/test_testing_phase.py tests/test_own_network.py"),
+        ("a record is looked at where it was made", '"device": "auto"', '"device": "cuda"', "tests/analysis/test_transfer.py tests/analysis/test_gradients.py"),
         ("a record says whose code is trusted", 'return typed({**values, **rest, "dataset": data})', 'return typed({**rest, **values, "dataset": data})',
          f"{DEPENDS}code_is_trusted_by_whoever_reads_and_never_by_the_record"),
     ],
