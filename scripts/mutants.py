@@ -685,7 +685,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what a file says of criteria is not looked at", "if named.criteria is not None and kind not in named.criteria:", "if False:",
          "tests/test_run.py::test_bad_settings_get_one_line_and_no_training tests/analysis/test_search.py::test_bad_settings_get_one_line_and_no_training"),
         ("a refused criterion is a mistake", 'if "criterion" in words and isinstance(', "if False and isinstance(", "tests/test_run.py tests/test_foreign.py"),
-        ("every image is of one size", "torch.zeros(1, *shape)", "torch.zeros(1, 1, 8, 8)", "tests/test_foreign.py"),
+        ("every image is of one size", "torch.zeros(1, *shape)", "torch.zeros(1, 3, 32, 32)", "tests/test_foreign.py"),
     ],
     "bench/process.py": [
         ("Python's generator is not seeded", "            random.seed(seed)\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
