@@ -1071,7 +1071,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("failed cells have a MAD", 'frame[frame["status"] == OK]', "frame",
          "tests/papers/test_testing_phase.py::test_a_mean_over_a_cell_that_failed_is_not_measured"),
         ("recognition of the last attack alone", 'pairs[pairs["attack"] == attack]', 'pairs[pairs["attack"] == attacks[-1]]',
-         "tests/papers/test_testing_phase.py::test_report_has_every_table_and_figure"),
+         "tests/papers/test_testing_phase.py::test_means_are_of_the_measured_entries"),
         ("correlations have the means in them", "inner = frame[~(frame[list(TABLES[table].keys)] == MEAN).any(axis=1)]", "inner = frame",
          "tests/papers/test_testing_phase.py::test_order_is_compared_without_the_means"),
     ],
