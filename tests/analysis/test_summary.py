@@ -14,7 +14,7 @@ from recording import record, settings
 from bench.analysis import aggregate, figures, summary
 from bench.results import files
 from bench.results.store import Store
-from bench.results.sweep import Table, write_manifest
+from bench.results.sweep import Sweep, Table, write_manifest
 
 
 def test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it(
@@ -106,3 +106,9 @@ def test_a_table_is_printed_without_what_runs_attacks_or_draws(sweep: Path) -> N
     found = subprocess.run([sys.executable, "-c", program, str(sweep)], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "it broke" in found.stdout
+
+
+def test_the_readmes_table_is_that_of_the_sweep_that_was_kept() -> None:
+    root = Path(__file__).parents[2]
+    printed = summary.terminal(Sweep(root / "outputs" / "reference" / "digits" / "sweep").table())
+    assert printed in (root / "README.md").read_text()
