@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT = 300
-"""Seconds: no fault's tests take a tenth of it."""
+TIMEOUT = 150
+"""Seconds: no fault's tests take half of it."""
 LEFT_OUT = (".git", ".venv", "data", "outputs")
 """What of the tree is not copied, beside what is compiled or cached."""
 
