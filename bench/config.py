@@ -5,6 +5,7 @@ settings make happen does not.
 """
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -290,6 +291,12 @@ class Config:
             raise ConfigError("name: 'store' is where records and checkpoints are; choose another")
 
 
+@functools.cache
+def _schema() -> DictConfig:
+    schema: DictConfig = OmegaConf.structured(Config)
+    return schema
+
+
 def typed(values: Mapping[str, Any] | DictConfig) -> Config:
     """Settings that were composed, or that a record holds, typed and checked.
 
@@ -303,7 +310,7 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
     own = {f.name for f in dataclasses.fields(TrainingConfig)} - {"options"}
     options = {key: training.pop(key) for key in list(training) if key not in own}
     given["training"] = {**training, "options": options}
-    merged = OmegaConf.merge(OmegaConf.structured(Config), given)
+    merged = OmegaConf.merge(_schema(), given)
     for key in sorted(OmegaConf.missing_keys(merged)):
         empty = "; sites: {} is a scheme without any" if key == "scheme.sites" else ""
         raise ConfigError(f"{key}: has to be given, and isn't{empty}")

@@ -5,6 +5,7 @@ Here belongs what Hydra asks for, what is printed, and the exit status. What a c
 """
 
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -56,6 +57,8 @@ def prepare_sweep(config: DictConfig) -> None:
     from bench import cell, parts, plan
     from bench.results.sweep import write_manifest
 
+    # what was imported stays, and needn't be gone through for garbage at every job that is composed
+    gc.freeze()
     problems, jobs, cells = [], [], []
     for overrides in expand(config):
         try:
