@@ -350,7 +350,7 @@ def test_a_network_that_nobody_trains_stands_by_its_seed_whatever_was_tried_befo
     # and weights that are others than those that were seen are no result of this cell
     ready = plan.prepare(composing.compose([*QUICK, *given]))
     seen = dataclasses.replace(ready.training, settings={**ready.training.settings, "weights": "0" * 64})
-    record = cell.run(dataclasses.replace(ready, training=seen, key="0" * 16))
+    record = cell.run(dataclasses.replace(ready, training=seen, key="seen-here-alone"))
     assert record["status"] == "failed"
     assert record["reason"].startswith("weights of two_conv: others than a moment ago")
 
