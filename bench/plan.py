@@ -173,7 +173,7 @@ def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) ->
     name = fingerprint.digest([training.settings, data.fingerprint, given, rates, settings])
     if name in _tried:
         return _tried[name]
-    some = [part[: probe.IMAGES] for part in (data.x_test, data.x_train) if part is not None]
+    some = [part[: probe.IMAGES] for part in (data.x_test, data.x_train)]
     images = datasets.unit(torch.from_numpy(np.concatenate(some)[: probe.IMAGES]))
 
     def make() -> nn.Module:

@@ -436,8 +436,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("pixels over 256", "LEVELS = 255", "LEVELS = 256", f"{DATASETS}grey_levels_become_numbers_a_batch_at_a_time_the_same_for_arrays_and_tensors"),
         ("tensors stay grey levels", "if images.dtype != torch.uint8:", "if True:",
          f"{DATASETS}a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for"),
-        ("whether there is a training half is of the test half", "return len(self.x_train) > 0", "return len(self.x_test) > 0",
-         f"{DATASETS}a_training_half_is_asked_for_only_where_a_network_is_trained"),
+        ("floats are divided too", "if images.dtype != np.uint8:", "if False:",
+         f"{DATASETS}grey_levels_become_numbers_a_batch_at_a_time_the_same_for_arrays_and_tensors"),
     ],
     "bench/datasets/checks.py": [
         ("classes may be missing", "if len(found) < classes:", "if False:", f"{DATASETS}labels_that_are_not_classes_from_0_are_refused"),

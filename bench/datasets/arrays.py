@@ -66,11 +66,6 @@ class Dataset:
         channels, height, width = self.x_test.shape[1:]
         return channels, height, width
 
-    @property
-    def has_training(self) -> bool:
-        """Whether there are images to train on."""
-        return len(self.x_train) > 0
-
 
 def unit(images: Images) -> Images:
     """Images as a network is given them: float32 in [0, 1].

@@ -456,8 +456,6 @@ def test_labels_of_a_given_networks_outputs_may_have_gaps() -> None:
 def test_a_training_half_is_asked_for_only_where_a_network_is_trained() -> None:
     alone = (None, None, GREY.x_test, np.maximum(GREY.y_test, 1))
     data = load_own(alone, labels="outputs")
-    assert not data.has_training
-    assert load_own(GOOD, labels="outputs").has_training
     assert data.x_train.shape == (0, 1, 8, 8)
     assert data.x_train.dtype == np.uint8
     assert len(data.y_train) == 0

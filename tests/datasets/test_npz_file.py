@@ -42,7 +42,7 @@ def test_test_arrays_alone_will_do_for_a_network_that_is_there(tmp_path: Path) -
     np.savez(tmp_path / "data.npz", **TEST)
     data = load(tmp_path, labels="outputs")
     assert np.array_equal(data.x_test, TEST["x_test"])
-    assert not data.has_training
+    assert len(data.x_train) == 0
     with pytest.raises(DataError, match="training=pretrained does without it"):
         load(tmp_path)
 
