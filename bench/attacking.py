@@ -2,7 +2,7 @@
 
 Here belongs everything that holds whatever the attack is: its batches, copies and generators, its passes,
 and which of its results count. An attack's own algorithm belongs to ``attacks``; how well its samples do on
-fresh draws is measured in ``measure``.
+fresh draws is measured in ``measuring``.
 """
 
 import contextlib

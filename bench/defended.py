@@ -1,7 +1,7 @@
 """A network behind a scheme: the one object that everything which looks at images is passed through.
 
 Here belongs how operations act at a network's sites, and what a pass through it gives. Which operations
-there are is in ``schemes``, how weights come about in ``training``, what is measured in ``measure``.
+there are is in ``schemes``, how weights come about in ``training``, what is measured in ``measuring``.
 
 A site is a name for paths of submodules, whose outputs an operation replaces; the path ``""`` is the image
 itself, in [0, 1], before preprocessing. No network has to be written for it: sites are forward hooks.

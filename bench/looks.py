@@ -1,7 +1,7 @@
 """Looks at images through a network behind its scheme: kept, so that none is made twice.
 
 Here belongs what decides a look, and what is kept of it: counts for each image. What is measured is in
-``measure``; which looks a record or a table is made of is their business.
+``measuring``; which looks a record or a table is made of is their business.
 """
 
 import time
@@ -18,7 +18,7 @@ from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
 from bench.defended import Defended
-from bench.measure import passes
+from bench.measuring import passes
 from bench.results import fingerprint
 from bench.results.store import LOOKS, Kept, Store
 

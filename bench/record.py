@@ -18,7 +18,7 @@ from bench.config import Config, decides
 from bench.crafting import repeats
 from bench.datasets.arrays import unit
 from bench.looks import Clean, Fresh, flags
-from bench.measure import intervals, passes
+from bench.measuring import intervals, passes
 from bench.plan import Cell
 from bench.results import fingerprint
 from bench.results import store as stores

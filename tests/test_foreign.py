@@ -16,7 +16,7 @@ from torch import nn
 from bench import cell, datasets, probe
 from bench.checks import ConfigError
 from bench.defended import Defended, NotFinite
-from bench.measure import passes
+from bench.measuring import passes
 from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=4", "evaluation.draws=3")

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bench import cell, composing, datasets, plan
 from bench.analysis import transfer
-from bench.measure import passes
+from bench.measuring import passes
 from bench.results.store import Store
 from bench.training.fit import Standard
 
