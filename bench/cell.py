@@ -256,8 +256,9 @@ def heal(cell: Cell, error: Unreadable) -> dict[str, Any]:
     """
     if os.path.lexists(error.path):
         set_aside(error)
-    _networks.clear()
-    trained = _trained(cell)
+    with process.threads(cell.config.threads):
+        _networks.clear()
+        trained = _trained(cell)
     record = _done(cell)
     if record is not None and record["checkpoint"]["sha256"] != trained.sha256:
         set_aside(Unreadable(cell.store.record_path(cell.key), "of other weights than its network has now"))

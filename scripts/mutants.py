@@ -692,6 +692,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("NumPy's generator is not seeded", "            np.random.seed(seed % 2**32)  # noqa: NPY002\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
         ("torch's generator is not seeded", "            torch.default_generator.manual_seed(seed)\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
         ("Python's generator is not put back", "            random.setstate(before[0])\n", "            pass\n", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
+        ("another thread seeds meanwhile", "with alone, torch.random.fork_rng(devices=index):", "with torch.random.fork_rng(devices=index):", f"{PROCESS}what_one_thread_has_seeded_no_other_draws_from"),
         ("threads are not put back", "torch.set_num_threads(before)", "pass", f"{PROCESS}threads_are_as_many_as_asked_for_and_then_as_before"),
     ],
     "bench/defended.py": [
@@ -732,6 +733,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a record without its samples counts as done", "        if found is None and not os.path.lexists(path):\n            return None", "        if found is None and not os.path.lexists(path):\n            return record",
          f"{STORE}only_a_finished_cell_with_its_samples_counts_as_done"),
         ("what is kept is made again each time", "            return self.kept(kind, key)\n", "            self.kept(kind, key)\n", f"{STORE}what_was_made_of_the_same_things_is_not_made_again"),
+        ("a lock is taken before one's turn", "with process.alone, locked(", "with locked(", f"{PROCESS}threads_that_want_one_lock_and_their_turn_do_not_wait_for_each_other"),
         ("of two that want the same, both make it", "with contextlib.nullcontext() if kind == LOOKS else self.lock(key):", "if True:", f"{STORE}of_two_that_want_the_same_tensors_one_waits_for_the_other {FIT}two_that_ask_at_once_train_once"),
         ("what decides is not in the key", '"kind": kind, **decides})', '"kind": kind})', f"{STORE}what_was_made_of_the_same_things_is_not_made_again"),
         ("any samples are those that a record names", 'if record["samples"]["content"] != fingerprint.hash_tensors(kept.values):', "if False:",
@@ -852,6 +854,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an image's logits may depend on its batch", "    if not _near(alone, outputs):\n", "    if False:\n",
          "tests/test_foreign.py::test_a_bad_network_is_refused_before_training"),
         ("an operation draws from the global generator", "    if moved:\n", "    if False:\n", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+        ("another thread may draw meanwhile", "    with process.alone:\n", "    if True:\n", f"{FOREIGN}what_another_thread_draws_meanwhile_is_not_held_against_an_operation"),
         ("an operation sets its generator back", "if draws and torch.equal(after, later) and not", "if False and not", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
         ("an operation may mix the images of a batch", "        if not _near(alone[:1], company[:1]):\n", "        if False:\n", "tests/test_foreign.py::test_an_operation_that_mixes_the_images_of_a_batch_is_said"),
         ("a dead operation passes", "        if draws and torch.equal(first, other):\n", "        if False:\n",
