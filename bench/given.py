@@ -184,9 +184,7 @@ def _attack(given: Any, name: str | None = None) -> Named:
         config = AttackConfig(type(attack).__name__, f"{type(attack).__module__}.{type(attack).__qualname__}")
         made, target = attack, None
     if epsilon:
-        config.epsilon = (
-            epsilon[0] if epsilon[0] is None else number(f"attacks: epsilon of {config.name}", epsilon[0])
-        )
+        config.epsilon = epsilon[0]
     config.name = name or config.name
     config.check()
     return Named(config, made, target)

@@ -718,7 +718,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     ],
     "bench/__init__.py": [
         ("warnings are printed where nobody listens", 'logging.getLogger("bench").addHandler(logging.NullHandler())\n', "", f"{API}nothing_is_printed_not_even_a_warning"),
-        ("every name is there", "    if name not in __all__:\n", "    if False:\n", f"{API}the_public_names_are_a_dozen"),
+        ("every name is there", "        raise AttributeError(f\"module 'bench' has no attribute {name!r}\")\n", "        return None\n", f"{API}the_public_names_are_a_dozen"),
         ("public names are not listed", "return sorted({*globals(), *__all__})", "return sorted(globals())", f"{API}the_public_names_are_a_dozen"),
     ],
     "bench/api.py": [
@@ -739,7 +739,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{API}a_scheme_is_rates_operations_or_a_name"),
     ],
     "bench/calling.py": [
-        ("wrong targets are taken", "or (found == images.y).any():", "or False:", f"{API}bad_input_is_one_line[own label]"),
+        ("wrong targets are taken", "or (found == images.y).any():", "or False:", f"{API}bad_input_is_one_line[own_label]"),
         ("random targets are of the images' order", "labels[places] = images.y\n    return criteria.random_targets(labels, classes, fingerprint.derive_seed(seed, \"targets\"))[places]",
          "return criteria.random_targets(images.y, classes, fingerprint.derive_seed(seed, \"targets\"))", f"{API}the_library_finds_what_the_command_finds[attack=cw_l2]"),
         ("samples of another attack are found", '"attack": [*self._attack(named), named.config.epsilon],', '"attack": [named.config.epsilon],', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
