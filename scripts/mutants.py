@@ -949,7 +949,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
         ("a look ignores the weights", '        "weights": looker.weights,\n', "", "tests/analysis/test_gradients.py::test_what_cannot_be_restored_is_a_row_with_its_reason"),
         ("a look ignores the samples", '{"samples": samples, "goal"', '{"goal"', f"{KEYS}whatever_leaves_samples_as_they_are_attacks_nothing"),
-        ("a look ignores how often was looked", '"draws": draws, "seed": seed}\n    kept', '"seed": seed}\n    kept',
+        ("a look ignores how often was looked", '"draws": draws, "seed": seed}\n    return fresh_of', '"seed": seed}\n    return fresh_of',
          f"{KEYS}whatever_leaves_samples_as_they_are_attacks_nothing"),
         ("a look ignores its own code", "fingerprint.code(__name__, *code)", "fingerprint.code(passes, *code)",
          "tests/test_looks.py::test_what_was_seen_by_other_code_is_looked_at_again"),
