@@ -258,8 +258,8 @@ def undisturbed(one: Defended, device: str | torch.device | None, threads: int) 
     before = one.device
     where = before if device is None else parts.device_named(str(device))
     with (
+        # which lets gradients be taken, too
         torch.inference_mode(False),
-        torch.enable_grad(),
         attacking.settings_kept(),
         process.seeded(0, where),
         process.threads(threads),
