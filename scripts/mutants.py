@@ -785,7 +785,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what an older record lacks is an error", "if not isinstance(found, Mapping) or key not in found:", "if not isinstance(found, Mapping):",
          "tests/results/test_columns.py::test_a_record_of_before_a_column_leaves_it_empty_and_no_other"),
         ("a column without its interval", "        if not self.interval:\n", "        if True:\n", "tests/results/test_columns.py::test_a_new_column_is_one_line"),
-        ("a column without its name in the readme", '"wall time of the attack on all images, s"', '"seconds of the attack"', "tests/results/test_columns.py::test_the_readme_explains_every_column_in_its_order"),
+        ("a column that the reference explains otherwise", '"wall time of the attack on all images, s"', '"seconds of the attack"', "tests/test_reference.py::test_a_page_is_what_the_code_says[columns.md]"),
     ],
     "bench/results/sweep.py": [
         ("devices are mixed without a word", '"differing": 2}', '"differing": 3}', "tests/test_depends.py::test_a_table_that_mixes_devices_says_so"),
