@@ -2,7 +2,7 @@
 
 Here belongs everything that holds whatever the attack is: its batches, copies and generators, its passes,
 and which of its results count. An attack's own algorithm belongs to ``attacks``; how well its samples do on
-fresh draws is measured in ``measure``.
+fresh draws is measured in ``measuring``.
 """
 
 import contextlib
@@ -90,6 +90,7 @@ def attack(
     seed: int,
     batch_size: int,
     successes: int | None = None,
+    progress: bool = True,
 ) -> Attacked:
     """Attacks images, a batch at a time.
 
@@ -108,6 +109,7 @@ def attack(
         seed: Of the global generators, from which Foolbox's own attacks draw; they are put back.
         batch_size: Rows at a time.
         successes: Stop after so many claimed rows; None: attack every row.
+        progress: Whether a terminal is shown a bar.
 
     Raises:
         AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
@@ -125,7 +127,8 @@ def attack(
         total=len(images) if successes is None else successes,
         desc=name,
         unit="images" if successes is None else "successes",
-        disable=None,
+        # None: where there is a terminal
+        disable=None if progress else True,
         leave=False,
     )
     with bar, seeded(seed, device):

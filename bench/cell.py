@@ -27,7 +27,7 @@ from bench.results import fingerprint
 from bench.results import store as stores
 from bench.results.files import Unreadable, log, set_aside
 from bench.results.store import Kept
-from bench.training import kept
+from bench.training import fit, kept
 from bench.training.fit import TrainingError
 from bench.training.kept import Trained
 from bench.training.weightfiles import WeightsError
@@ -138,14 +138,15 @@ def not_applicable(config: Config, reason: str) -> dict[str, Any]:
 
 def _walk(cell: Cell) -> dict[str, Any]:
     config = cell.config
-    trained = _trained(cell)
-    defended = parts.behind(config, trained.network, cell.scheme, cell.identity["network"])
+    trained, defended = _network(cell)
     looker = Looker(cell.identity, trained.sha256, config.batch_size, config.threads)
     bare = _clean(cell, looker.twin, defended.twin)
-    # without a scheme: which images are worth attacking
-    _check_worth(cell, looker, defended, bare.right)
+    if cell.given is None:
+        # without a scheme: which images are worth attacking
+        _check_worth(cell, looker, defended, bare.right)
     behind = _clean(cell, looker, defended) if defended.scheme else bare
-    samples = _samples(cell, trained, defended, np.flatnonzero(bare.right))
+    attacked = bare.right if cell.given is None else np.ones_like(bare.right)
+    samples = _samples(cell, trained, defended, np.flatnonzero(attacked))
     fresh = looks.fresh(
         cell.store,
         looker,
@@ -169,8 +170,7 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
         TrainingError: for a network of which nothing could be learnt.
     """
     with process.threads(cell.config.threads):
-        trained = _trained(cell)
-        defended = parts.behind(cell.config, trained.network, cell.scheme, cell.identity["network"])
+        trained, defended = _network(cell)
         looker = Looker(cell.identity, trained.sha256, cell.config.batch_size, cell.config.threads)
         right = _clean(cell, looker.twin, defended.twin).right
         _check_worth(cell, looker, defended, right)
@@ -191,6 +191,8 @@ def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray
         samples=config.samples,
         seed=config.seed,
         batch_size=config.batch_size,
+        goals=cell.goals,
+        progress=cell.progress,
     )
 
     def make() -> Kept:
@@ -254,12 +256,21 @@ def heal(cell: Cell, error: Unreadable) -> dict[str, Any]:
     """
     if os.path.lexists(error.path):
         set_aside(error)
-    _networks.clear()
-    trained = _trained(cell)
+    with process.threads(cell.config.threads):
+        _networks.clear()
+        trained = _trained(cell)
     record = _done(cell)
     if record is not None and record["checkpoint"]["sha256"] != trained.sha256:
         set_aside(Unreadable(cell.store.record_path(cell.key), "of other weights than its network has now"))
     return run(cell)
+
+
+def _network(cell: Cell) -> tuple[Trained, Defended]:
+    if cell.given is not None:
+        sha256 = fingerprint.hash_tensors(fit.state_of(cell.given.network))
+        return Trained(cell.given.network, cell.checkpoint, sha256, 0.0), cell.given
+    trained = _trained(cell)
+    return trained, parts.behind(cell.config, trained.network, cell.scheme, cell.identity["network"])
 
 
 _networks: dict[tuple[str, str, str], Trained] = {}

@@ -15,6 +15,7 @@ from typing import Any
 import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -38,7 +39,7 @@ def register() -> None:
     """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
     schema = OmegaConf.structured(_Composed)
     _open(schema)
-    ConfigStore.instance().store(name="schema", node=schema)
+    ConfigStore.instance().store(name="bench_schema", node=schema)
     OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
 
 
@@ -103,8 +104,14 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
             raise ConfigError(f"--config-dir: no folder {config_dir}")
         overrides = [f"hydra.searchpath=['file://{config_dir.resolve()}']", *overrides]
     overrides = [at_home(override) for override in overrides]
-    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-        return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
+    outer = GlobalHydra.instance()
+    # somebody else's application may be running
+    running, outer.hydra = outer.hydra, None
+    try:
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+            return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def at_home(override: str) -> str:

@@ -31,6 +31,8 @@ class Order:
         samples: How many.
         seed: Of targets and draws.
         batch_size: Images at a time.
+        goals: A target for each image, shape (n,), where they are given; None: ``targets`` says which.
+        progress: Whether a terminal is shown a bar.
     """
 
     attack: Callable[..., Any]
@@ -43,6 +45,8 @@ class Order:
     samples: int
     seed: int
     batch_size: int
+    goals: np.ndarray | None = None
+    progress: bool = True
 
 
 def craft(
@@ -69,6 +73,8 @@ def craft(
     if order.targets == "all":
         goals = criteria.all_targets(y[chosen], classes)
         chosen = np.repeat(chosen, repeats(order.targets, classes))
+    elif order.goals is not None:
+        goals = order.goals[chosen]
     else:
         goals = criteria.random_targets(y, classes, derive_seed(order.seed, "targets"))[chosen]
     labels, targets = (torch.from_numpy(part).to(where) for part in (y[chosen], goals))
@@ -89,6 +95,7 @@ def craft(
             seed=derive_seed(order.seed, "attack start"),
             batch_size=order.batch_size,
             successes=order.samples if order.count == "successes" else None,
+            progress=order.progress,
         )
     count = len(attacked.images)
     arrays = {

@@ -1,16 +1,19 @@
 """A network behind a scheme: the one object that everything which looks at images is passed through.
 
 Here belongs how operations act at a network's sites, and what a pass through it gives. Which operations
-there are is in ``schemes``, how weights come about in ``training``, what is measured in ``measure``.
+there are is in ``schemes``, how weights come about in ``training``, what is measured in ``measuring``.
 
 A site is a name for paths of submodules, whose outputs an operation replaces; the path ``""`` is the image
 itself, in [0, 1], before preprocessing. No network has to be written for it: sites are forward hooks.
 """
 
 import contextvars
+import copy
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -112,15 +115,7 @@ class Defended:
         self.preprocessing = preprocessing
         self.outputs = outputs
         self.known = known
-        self.scheme: dict[str, tuple[Operation, float]] = {}
-        for site, given in (scheme or {}).items():
-            operation, rate = given if isinstance(given, tuple) else (Dropout(), given)
-            strength = strength_of(operation)
-            strength.check(site, rate)
-            if site not in self.sites:
-                raise SiteError(f"{site}: the network has no such site; {among(site, self.sites)}")
-            if strength.acts(rate):
-                self.scheme[site] = (operation, rate)
+        self.scheme = _acting(self.sites, scheme or {})
         modules = dict(self.network.named_modules())
         named = [(site, path) for site, paths in self.sites.items() for path in paths if path != IMAGE]
         if isinstance(outputs, Mapping):
@@ -150,14 +145,9 @@ class Defended:
 
     def behind(self, scheme: Scheme) -> "Defended":
         """The same network behind another scheme."""
-        return Defended(
-            self.network,
-            self.sites,
-            scheme,
-            preprocessing=self.preprocessing,
-            outputs=self.outputs,
-            known=self.known,
-        )
+        other = copy.copy(self)
+        other.scheme = _acting(self.sites, scheme)
+        return other
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -181,23 +171,15 @@ class Defended:
         """The network as an attacker and a measurement see it: a module that draws anew in each pass.
 
         Inside the block the network is in evaluation mode and frozen; after it, as it was. Several of one
-        network may be open at once, and are closed in the opposite order: in a pass through one of them, only
-        what it has acts.
+        network may be open at once, in several threads too, and are closed in any order: in a pass through
+        one of them, only what it has acts.
 
         Args:
             seed: Of everything that its operations draw.
         """
-        parts = [(module, module.training) for module in self.network.modules()]
-        frozen = [(parameter, parameter.requires_grad) for parameter in self.network.parameters()]
-        self.network.eval().requires_grad_(False)
-        try:
-            with self.acting(torch.Generator(self.device).manual_seed(seed)) as model:
-                yield model.eval()
-        finally:
-            for module, training in parts:
-                module.training = training
-            for parameter, required in frozen:
-                parameter.requires_grad_(required)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with still(self.network), self.acting(generator) as model:
+            yield model.eval()
 
     @contextmanager
     def acting(self, generator: torch.Generator) -> Iterator[nn.Module]:
@@ -214,6 +196,58 @@ class Defended:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _acting(
+    sites: Mapping[str, Sequence[str]], scheme: Mapping[str, float | tuple[Operation, float]]
+) -> dict[str, tuple[Operation, float]]:
+    """What acts, and how strongly, at the sites where it does."""
+    found = {}
+    for site, given in scheme.items():
+        operation, rate = given if isinstance(given, tuple) else (Dropout(), given)
+        strength = strength_of(operation)
+        strength.check(site, rate)
+        if site not in sites:
+            raise SiteError(f"{site}: the network has no such site; {among(site, sites)}")
+        if strength.acts(rate):
+            found[site] = (operation, rate)
+    return found
+
+
+@dataclass
+class _Held:
+    """A module or a parameter that somebody has open: its mode, or whether it was to have a gradient."""
+
+    was: bool
+    by: int = 0
+
+
+_held: dict[nn.Module | nn.Parameter, _Held] = {}
+_holding = threading.Lock()
+
+
+@contextmanager
+def still(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode and frozen for as long as anybody has it open, and then as it was."""
+    parts: list[nn.Module | nn.Parameter] = [*network.modules(), *network.parameters()]
+    with _holding:
+        for part in parts:
+            was = part.training if isinstance(part, nn.Module) else part.requires_grad
+            _held.setdefault(part, _Held(was)).by += 1
+        network.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        with _holding:
+            for part in parts:
+                _held[part].by -= 1
+                if _held[part].by:
+                    continue
+                was = _held.pop(part).was
+                if isinstance(part, nn.Module):
+                    part.training = was
+                else:
+                    part.requires_grad_(was)
 
 
 class Behind(nn.Module):

@@ -1,7 +1,7 @@
 """Looks at images through a network behind its scheme: kept, so that none is made twice.
 
 Here belongs what decides a look, and what is kept of it: counts for each image. What is measured is in
-``measure``; which looks a record or a table is made of is their business.
+``measuring``; which looks a record or a table is made of is their business.
 """
 
 import time
@@ -18,7 +18,7 @@ from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
 from bench.defended import Defended
-from bench.measure import passes
+from bench.measuring import passes
 from bench.results import fingerprint
 from bench.results.store import LOOKS, Kept, Store
 
@@ -178,6 +178,7 @@ class Fresh:
         success: On how many the criterion holds, shape (images,).
         right: On how many the true label is given, shape (images,).
         right_first: Whether it is on the first, booleans of shape (images,).
+        first_half: Both counts on the first ``draws // 2``, shape (2, images); None: of a look of before.
         seconds: How long it took.
     """
 
@@ -186,6 +187,7 @@ class Fresh:
     success: np.ndarray
     right: np.ndarray
     right_first: np.ndarray
+    first_half: np.ndarray | None
     seconds: float
 
 
@@ -226,18 +228,25 @@ def fresh(
             "success": seen.success.tolist(),
             "right": seen.right.tolist(),
             "right_first": flags(seen.right_first),
+            "first_half": seen.first_half.tolist(),
             "seconds": time.perf_counter() - start,
         }
 
     decides = {"samples": samples, "goal": goal, "draws": draws, "seed": seed}
-    kept = look(store, looker, "fresh draws", decides, make)
+    return fresh_of(look(store, looker, "fresh draws", decides, make))
+
+
+def fresh_of(kept: Kept) -> Fresh:
+    """What ``fresh`` gave, of what was kept of it."""
     found = kept.values
+    half = found.get("first_half")
     return Fresh(
         kept.key,
         found["draws"],
         np.array(found["success"], dtype=np.int64),
         np.array(found["right"], dtype=np.int64),
         unflagged(found["right_first"]),
+        None if half is None else np.array(half, dtype=np.int64),
         found["seconds"],
     )
 

@@ -38,18 +38,30 @@ def device(config: Config) -> torch.device:
     Raises:
         ConfigError: where there is no such device.
     """
-    if config.device == "auto":
+    return device_named(config.device)
+
+
+def device_named(name: str) -> torch.device:
+    """The device of a name: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises:
+        ConfigError: where there is no such device.
+    """
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    asked = torch.device(config.device)
+    try:
+        asked = torch.device(name)
+    except RuntimeError:
+        asked = torch.device("meta")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     there = ["auto", "cpu", *(f"cuda:{i}" for i in range(gpus))]
     if torch.backends.mps.is_available():
         there.append("mps")
     if asked.type == "cuda" and (asked.index or 0) >= gpus:
-        which = "GPU" if not gpus else f"{config.device}"
+        which = "GPU" if not gpus else name
         raise ConfigError(f"device: there is no {which} here; allowed: {', '.join(there)}")
-    if asked.type == "mps" and "mps" not in there:
-        raise ConfigError(f"device: there is no mps here; allowed: {', '.join(there)}")
+    if asked.type not in ("cpu", "cuda", "mps") or (asked.type == "mps" and "mps" not in there):
+        raise ConfigError(f"device: there is no {name} here; allowed: {', '.join(there)}")
     return asked
 
 

@@ -44,6 +44,10 @@ class Cell:
         identity: What decides the outputs of its network behind its scheme.
         samples: Everything that decides its adversarial samples.
         key: Its name in the store: a hash of everything that can change its result.
+        given: Its network behind its scheme, where that is an object of somebody's: all images are attacked
+            then, whether it gets them right or not.
+        goals: A target for each image, shape (n,), where they are given.
+        progress: Whether a terminal is shown a bar.
     """
 
     config: Config
@@ -56,6 +60,9 @@ class Cell:
     identity: Mapping[str, Any]
     samples: Mapping[str, Any]
     key: str
+    given: Defended | None = None
+    goals: np.ndarray | None = None
+    progress: bool = True
 
     @property
     def store(self) -> Store:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench import process
 from bench.checks import ConfigError
 from bench.defended import Defended, NotFinite, check_finite
 from bench.results import fingerprint
@@ -247,9 +248,11 @@ def _no_global_draws(words: str) -> Iterator[None]:
             "Python's": random.getstate(),
         }
 
-    before = states()
-    yield
-    after = states()
+    # nor may another thread draw meanwhile
+    with process.alone:
+        before = states()
+        yield
+        after = states()
     moved = [name for name in before if before[name] != after[name]]
     if moved:
         raise ConfigError(f"{words} ({moved[0]} global generator)")

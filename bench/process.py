@@ -3,12 +3,24 @@
 Here belongs nothing else: which seed, and how many threads, is the caller's business.
 """
 
+from __future__ import annotations
+
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:
+    # imported where tensors are: the store, which has none, waits its turn too
+    import torch
+
+alone = threading.RLock()
+"""Held by whoever changes what there is once a process, or looks whether somebody did.
+
+Of several threads that compute, one does at a time. It is taken before any lock between processes, so that no
+two wait for each other.
+"""
 
 
 @contextmanager
@@ -19,11 +31,14 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         seed: Of 63 bits, as ``fingerprint.derive_seed`` gives.
         device: Whose generator, besides the CPU's.
     """
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    import numpy as np
+    import torch
+
     cuda = device.type == "cuda"
     index = [torch.cuda.current_device() if device.index is None else device.index] if cuda else []
-    own = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng(devices=index):
+    with alone, torch.random.fork_rng(devices=index):
+        before = random.getstate(), np.random.get_state()  # noqa: NPY002
+        own = torch.mps.get_rng_state() if device.type == "mps" else None
         try:
             random.seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -44,9 +59,12 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Lets PyTorch use so many threads, at least 1; then as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    import torch
+
+    with alone:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

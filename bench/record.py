@@ -40,7 +40,7 @@ from bench.config import Config, decides
 from bench.crafting import repeats
 from bench.datasets.arrays import unit
 from bench.looks import Clean, Fresh, flags
-from bench.measure import intervals, passes
+from bench.measuring import intervals, passes
 from bench.plan import Cell
 from bench.results import fingerprint
 from bench.results import store as stores
@@ -130,6 +130,7 @@ def joined(
             "fresh_success": intervals.estimate(fresh.success / draws, indices)._asdict(),
             "fresh_accuracy": intervals.estimate(fresh.right / draws, indices)._asdict(),
             "fresh_draws": draws,
+            **({} if cell.given is None else {"wrong": int((~bare.right).sum())}),
             **{name: int(samples[name].sum()) if name in samples else None for name in attacking.REMARKS},
             "distance": {name: _moved(v, indices[claimed]) for name, v in moved.items() if len(v)},
             "forward_passes_per_image": about["forward"] / about["tried"],

@@ -54,7 +54,7 @@ from bench import attacks, plan
 from bench.attacks import criteria
 from bench.composing import compose
 from bench.datasets import unit
-from bench.measure import passes
+from bench.measuring import passes
 from bench.training import kept
 
 OURS = "bench"

@@ -19,7 +19,7 @@ import torch
 
 from bench import plan
 from bench.analysis import transfer
-from bench.measure import passes
+from bench.measuring import passes
 from bench.reader import Reader
 from bench.results.store import OK, Store
 from bench.results.sweep import Sweep, write_manifest

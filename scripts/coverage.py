@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.measure import intervals
-from bench.measure.intervals import Estimate
+from bench.measuring import intervals
+from bench.measuring.intervals import Estimate
 
 IMAGES = (10, 30, 100)
 TRUTHS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)

@@ -195,7 +195,7 @@ WEIGHTS = "tests/training/test_weights.py::test_"
 FIT, PRETRAINED = "tests/training/test_fit.py::test_", "tests/training/test_pretrained.py::test_"
 ATTACKING = "tests/test_attacking.py::test_"
 DEFENDED, PROCESS = "tests/test_defended.py::test_", "tests/test_process.py::test_"
-STORE, PASSES = "tests/results/test_store.py::test_", "tests/measure/test_passes.py::test_"
+STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_passes.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
 FOREIGN = "tests/test_foreign.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
@@ -583,7 +583,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("the order of settings is in the key", "json.dumps(value, sort_keys=True)", "json.dumps(value)",
          "tests/results/test_fingerprint.py::test_digest_does_not_depend_on_the_order_of_keys"),
     ],
-    "bench/measure/passes.py": [
+    "bench/measuring/passes.py": [
         ("grey levels are passed as they are", "model(unit(batch))", "model(batch)", f"{DATASETS}a_network_can_not_tell_grey_levels_from_the_floats_that_they_stand_for"),
         ("logits that are no numbers are measured", "    check_finite(outputs)\n", "", f"{FOREIGN}logits_that_stop_being_numbers_fail_an_evaluation"),
         ("fresh draws are one draw, repeated", "    for draw in range(draws):\n        outputs = logits(model, images, batch_size)",
@@ -671,7 +671,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("no number is a number", "elif isinstance(value, float) and not math.isfinite(value):", "elif False:", f"{COMMAND}a_setting_that_is_no_finite_number_is_refused"),
         ("fractions are turned over", "return float(over) / float(under)", "return float(under) / float(over)", f"{COMMAND}a_fraction_is_a_number"),
     ],
-    "bench/measure/gradients.py": [
+    "bench/measuring/gradients.py": [
         ("variance over n, not n - 1", "flat.var(0, ddof=1)", "flat.var(0)", "tests/analysis/test_gradients.py::test_few_draws_are_right_on_average"),
         ("signal with the draws' noise in it", "- variance / draws", "", "tests/analysis/test_gradients.py::test_few_draws_are_right_on_average"),
         ("a draw is paired with itself", "- (units**2).sum((0, 2))", "", "tests/analysis/test_gradients.py::test_cosine_is_the_mean_over_pairs"),
@@ -692,6 +692,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("NumPy's generator is not seeded", "            np.random.seed(seed % 2**32)  # noqa: NPY002\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
         ("torch's generator is not seeded", "            torch.default_generator.manual_seed(seed)\n", "", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
         ("Python's generator is not put back", "            random.setstate(before[0])\n", "            pass\n", f"{PROCESS}generators_are_seeded_in_the_block_and_as_they_were_after_it"),
+        ("another thread seeds meanwhile", "with alone, torch.random.fork_rng(devices=index):", "with torch.random.fork_rng(devices=index):", f"{PROCESS}what_one_thread_has_seeded_no_other_draws_from"),
         ("threads are not put back", "torch.set_num_threads(before)", "pass", f"{PROCESS}threads_are_as_many_as_asked_for_and_then_as_before"),
     ],
     "bench/defended.py": [
@@ -732,26 +733,27 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a record without its samples counts as done", "        if found is None and not os.path.lexists(path):\n            return None", "        if found is None and not os.path.lexists(path):\n            return record",
          f"{STORE}only_a_finished_cell_with_its_samples_counts_as_done"),
         ("what is kept is made again each time", "            return self.kept(kind, key)\n", "            self.kept(kind, key)\n", f"{STORE}what_was_made_of_the_same_things_is_not_made_again"),
+        ("a lock is taken before one's turn", "with process.alone, locked(", "with locked(", f"{PROCESS}threads_that_want_one_lock_and_their_turn_do_not_wait_for_each_other"),
         ("of two that want the same, both make it", "with contextlib.nullcontext() if kind == LOOKS else self.lock(key):", "if True:", f"{STORE}of_two_that_want_the_same_tensors_one_waits_for_the_other {FIT}two_that_ask_at_once_train_once"),
         ("what decides is not in the key", '"kind": kind, **decides})', '"kind": kind})', f"{STORE}what_was_made_of_the_same_things_is_not_made_again"),
         ("any samples are those that a record names", 'if record["samples"]["content"] != fingerprint.hash_tensors(kept.values):', "if False:",
          f"{STORE}samples_that_a_record_does_not_name_are_not_its_own"),
         ("what a killed process left is never cleared away", "> FORGOTTEN_SECONDS:", "> 1e9:", f"{DEPENDS}files_follow_the_umask_and_nothing_is_left_of_a_failed_write"),
     ],
-    "bench/measure/intervals.py": [
-        ("intervals ignore that rows share an image", "    if groups is None:\n", "    if True:\n", "tests/measure/test_intervals.py::test_rows_of_one_image_count_as_one_image"),
-        ("90 % interval called 95 %", "stats.norm.ppf(0.975)", "stats.norm.ppf(0.95)", "tests/measure/test_intervals.py::test_interval_of_a_proportion_is_wilsons"),
+    "bench/measuring/intervals.py": [
+        ("intervals ignore that rows share an image", "    if groups is None:\n", "    if True:\n", "tests/measuring/test_intervals.py::test_rows_of_one_image_count_as_one_image"),
+        ("90 % interval called 95 %", "stats.norm.ppf(0.975)", "stats.norm.ppf(0.95)", "tests/measuring/test_intervals.py::test_interval_of_a_proportion_is_wilsons"),
         ("images that agree have no width", "effective = min(draws, mean * (1 - mean) / variance * (Z / t) ** 2)", "effective = mean * (1 - mean) / 1e-30",
-         "tests/measure/test_intervals.py::test_images_that_agree_have_the_interval_of_all_their_draws"),
+         "tests/measuring/test_intervals.py::test_images_that_agree_have_the_interval_of_all_their_draws"),
         ("cells of the same images are independent", "zip(*estimates, strict=True)))", "zip(*estimates[:1], strict=True)))",
-         "tests/measure/test_intervals.py::test_a_mean_over_cells_of_the_same_images_is_no_surer_than_they_are"),
+         "tests/measuring/test_intervals.py::test_a_mean_over_cells_of_the_same_images_is_no_surer_than_they_are"),
         ("differences are the other way round", "centre = one.mean - other.mean", "centre = other.mean - one.mean",
-         "tests/measure/test_intervals.py::test_interval_of_a_difference_is_newcombes"),
+         "tests/measuring/test_intervals.py::test_interval_of_a_difference_is_newcombes"),
     ],
-    "bench/measure/ranks.py": [
-        ("holes are figures", "both = one.notna() & other.notna()", "both = one.notna() | other.notna()", "tests/measure/test_ranks.py::test_rank_correlation_leaves_holes_out"),
-        ("two entries are enough", "if both.sum() < 3", "if both.sum() < 2", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
-        ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measure/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
+    "bench/measuring/ranks.py": [
+        ("holes are figures", "both = one.notna() & other.notna()", "both = one.notna() | other.notna()", "tests/measuring/test_ranks.py::test_rank_correlation_leaves_holes_out"),
+        ("two entries are enough", "if both.sum() < 3", "if both.sum() < 2", "tests/measuring/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
+        ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measuring/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
@@ -852,6 +854,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an image's logits may depend on its batch", "    if not _near(alone, outputs):\n", "    if False:\n",
          "tests/test_foreign.py::test_a_bad_network_is_refused_before_training"),
         ("an operation draws from the global generator", "    if moved:\n", "    if False:\n", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
+        ("another thread may draw meanwhile", "    with process.alone:\n", "    if True:\n", f"{FOREIGN}what_another_thread_draws_meanwhile_is_not_held_against_an_operation"),
         ("an operation sets its generator back", "if draws and torch.equal(after, later) and not", "if False and not", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
         ("an operation may mix the images of a batch", "        if not _near(alone[:1], company[:1]):\n", "        if False:\n", "tests/test_foreign.py::test_an_operation_that_mixes_the_images_of_a_batch_is_said"),
         ("a dead operation passes", "        if draws and torch.equal(first, other):\n", "        if False:\n",

@@ -34,12 +34,16 @@ def fresh(store: Store, record: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarr
     return success, right
 
 
+def hears_ctrl_c() -> None:
+    """For ``preexec_fn``: a shell's background jobs ignore Ctrl-C, and hand that on to what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(arguments: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
     """Starts the command as a process of its own, in a folder of its own."""
     environment = {**os.environ, "PYTHONPATH": str(Path(bench.__file__).parent.parent)}
     return subprocess.Popen(
         [sys.executable, "-m", "bench.run", *arguments],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # a shell's background jobs ignore Ctrl-C, and hand that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip

@@ -46,7 +46,7 @@ def test_all_targets_attacks_each_image_once_for_every_wrong_class(bench_run: Ru
 
 
 def test_all_targets_intervals_are_between_images(bench_run: Run, output_dir: Path) -> None:
-    from bench.measure import intervals
+    from bench.measuring import intervals
 
     record = one(
         bench_run("criterion=all_targets", "attack=fgsm", "samples=12", "scheme=fc", *QUICK), output_dir

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import MissingConfigException
-from running import Run, start
+from running import Run, hears_ctrl_c, start
 
 import bench
 from bench import command, composing, parts, run
@@ -42,6 +42,8 @@ def mine(tmp_path: Path) -> Callable[..., str]:
 def own_signals() -> Iterator[None]:
     """A signal that is sent to this process is the command's; what handled them before does again."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # which may have been started by what ignores Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -390,7 +392,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-c", program, "-m", *QUICK],
         cwd=tmp_path, env=environment(), text=True, capture_output=True, timeout=120,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     assert process.returncode == 130, process.stderr
     assert process.stderr == "interrupted: what was finished is kept, the same command goes on from there\n"
@@ -409,7 +411,7 @@ def test_a_second_ctrl_c_in_the_middle_of_the_end_is_no_traceback() -> None:
     )
     process = subprocess.run(
         [sys.executable, "-c", program], env=environment(), text=True, capture_output=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     assert process.returncode == 130, process.stderr
     assert process.stderr == "interrupted: what was finished is kept, the same command goes on from there\n"
@@ -447,7 +449,7 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.aggregate", "results"],
         cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "importing\n"

@@ -3,6 +3,7 @@
 import logging
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import torch
 from running import Outcome, Run
 from torch import nn
 
-from bench import cell, datasets, probe
+from bench import cell, datasets, probe, process
 from bench.checks import ConfigError
 from bench.defended import Defended, NotFinite
-from bench.measure import passes
+from bench.measuring import passes
 from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=4", "evaluation.draws=3")
@@ -594,6 +595,30 @@ def test_a_small_rate_and_a_deterministic_operation_are_accepted(
     assert tiny["warnings"] == ["scheme fc: at its rates two passes over 100 images are equal"]
     squeezed = record_of(foreign(*operation("SaidSqueeze"), "attack=fgsm_fixed"), output_dir)
     assert squeezed["metrics"]["fresh_draws"] == 1
+
+
+def test_what_another_thread_draws_meanwhile_is_not_held_against_an_operation() -> None:
+    passing, drawn = threading.Event(), threading.Event()
+
+    class Waits:
+        def __call__(self, x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
+            passing.set()
+            drawn.wait(0.2)
+            return x + rate * torch.rand(x.shape, generator=generator)
+
+    def attacks(inside: threading.Event) -> None:
+        with process.seeded(0, torch.device("cpu")):
+            inside.set()
+            passing.wait(0.2)
+            torch.rand(1)
+            drawn.set()
+
+    other = threading.Thread(target=attacks, args=[inside := threading.Event()])
+    other.start()
+    inside.wait()
+    defended = Defended(nn.Flatten(), {"image": ""}, {"image": (Waits(), 0.5)})
+    assert probe.scheme(defended, "waits", torch.rand(3, 1, 2, 2)) == []
+    other.join()
 
 
 def test_a_site_that_no_output_depends_on_is_refused(foreign: Callable[..., Outcome]) -> None:

@@ -111,8 +111,8 @@ def test_samples_outlive_an_edit_of_what_measures_and_of_nothing_else(edited: Ca
     edited("__init__.py")
     assert now() == before
     for name in (
-        "measure/passes.py",
-        "measure/intervals.py",
+        "measuring/passes.py",
+        "measuring/intervals.py",
         "looks.py",
         "cell.py",
         "plan.py",

@@ -44,7 +44,7 @@ def test_no_more_images_are_passed_at_a_time_than_was_said(tmp_path: Path, rates
     assert found.alike == (rates == {"input": 1e-9})
 
 
-@pytest.mark.parametrize("name", ["looks.py", "defended.py", "measure/passes.py", "attacks/criteria.py"])
+@pytest.mark.parametrize("name", ["looks.py", "defended.py", "measuring/passes.py", "attacks/criteria.py"])
 def test_what_was_seen_by_other_code_is_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -65,7 +65,7 @@ def test_one_cell_prints_its_result_and_keeps_its_record(bench_run: Run, output_
 
 def test_saved_samples_are_what_the_record_measures(bench_run: Run, output_dir: Path) -> None:
     from bench import datasets
-    from bench.measure import passes
+    from bench.measuring import passes
 
     outcome = bench_run("scheme=none", "attack=pgd", "attack.epsilon=0.1", *QUICK)
     key = Path(outcome.out.strip().splitlines()[-1]).stem

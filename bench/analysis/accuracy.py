@@ -13,7 +13,7 @@ import torch
 
 from bench import looks, parts, plan
 from bench.checks import ConfigError
-from bench.measure import intervals, passes
+from bench.measuring import intervals, passes
 from bench.reader import STRANGER, Reader
 from bench.results import fingerprint
 from bench.results.files import Unreadable, log

@@ -21,7 +21,7 @@ from bench import axes, looks, parts, plan
 from bench.checks import ConfigError
 from bench.command import guarded
 from bench.datasets.arrays import unit
-from bench.measure import gradients, intervals, ranks
+from bench.measuring import gradients, intervals, ranks
 from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results import fingerprint, sweep

@@ -21,7 +21,7 @@ from bench import axes, looks, plan
 from bench.checks import ConfigError
 from bench.command import guarded
 from bench.defended import Defended
-from bench.measure import intervals
+from bench.measuring import intervals
 from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results import fingerprint

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measure.intervals import Estimate, difference
+from bench.measuring.intervals import Estimate, difference
 from bench.papers.published import Findings
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"

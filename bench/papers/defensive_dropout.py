@@ -21,7 +21,7 @@ import pandas as pd
 from bench.analysis import figures, game, gradients
 from bench.checks import ConfigError
 from bench.command import guarded
-from bench.measure.intervals import Estimate, difference
+from bench.measuring.intervals import Estimate, difference
 from bench.papers import report
 from bench.papers.claims import words
 from bench.papers.defensive_dropout_claims import CITED, CURVES, MAX_LOSS_PCT, all_claims

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bench.measure.intervals import NOTHING, Estimate
+from bench.measuring.intervals import NOTHING, Estimate
 from bench.papers import claims
 from bench.papers.claims import Claim, Judged, Test, words
 from bench.papers.published import Findings, estimate_of

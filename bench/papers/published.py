@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.measure.intervals import FULL_DEPENDENCE, Estimate, mean_of
+from bench.measuring.intervals import FULL_DEPENDENCE, Estimate, mean_of
 
 TABLES = Path(__file__).parent / "tables"
 ENDS = ("", "_low", "_high")

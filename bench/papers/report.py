@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.command import Parser
-from bench.measure import ranks
+from bench.measuring import ranks
 from bench.papers import published
 from bench.papers.claims import NOT_MEASURED, Claim
 from bench.papers.published import Findings

@@ -5,7 +5,7 @@ Here belongs each of the paper's sentences with its test; its tables are in ``te
 
 from collections.abc import Iterator, Sequence
 
-from bench.measure.intervals import NOTHING, Estimate, difference, mean_of
+from bench.measuring.intervals import NOTHING, Estimate, difference, mean_of
 from bench.papers import claims
 from bench.papers.claims import At, Claim, Judged, Test, listed, words
 from bench.papers.published import MEAN, Findings

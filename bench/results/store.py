@@ -30,12 +30,12 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import process
 from bench.results import fingerprint
 from bench.results.files import (
     FORMAT,
@@ -112,9 +112,11 @@ class Store:
         suffix = "json" if kind in (LOOKS, "records") else "safetensors"
         return self.folder / kind / f"{key}.{suffix}"
 
-    def lock(self, key: str) -> AbstractContextManager[None]:
-        """A lock between processes that want the same thing."""
-        return locked(self.folder / "locks" / f"{key}.lock")
+    @contextlib.contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """A lock between processes that want the same thing; of this one's threads one computes at a time."""
+        with process.alone, locked(self.folder / "locks" / f"{key}.lock"):
+            yield
 
     @property
     def reference(self) -> bool:

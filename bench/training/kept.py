@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bench.datasets.arrays import Dataset
-from bench.measure import intervals
+from bench.measuring import intervals
 from bench.results import fingerprint
 from bench.results.files import Unreadable, set_aside
 from bench.results.store import Kept, Store, key_of

@@ -13,8 +13,8 @@ from torch import nn
 from bench import datasets, plan
 from bench.analysis import gradients
 from bench.defended import Defended
-from bench.measure import gradients as drawing
-from bench.measure import intervals
+from bench.measuring import gradients as drawing
+from bench.measuring import intervals
 from bench.results import fingerprint
 from bench.results.store import Store
 from bench.results.sweep import Sweep, write_manifest

@@ -14,7 +14,7 @@ from bench.analysis.keep import keep
 from bench.checks import ConfigError
 from bench.cli import main
 from bench.composing import compose
-from bench.measure.intervals import estimate
+from bench.measuring.intervals import estimate
 from bench.results import fingerprint
 from bench.results.files import write_document
 from bench.results.store import Kept, Store, key_of

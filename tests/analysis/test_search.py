@@ -8,7 +8,7 @@ from running import Outcome
 
 from bench import cell
 from bench.analysis import search
-from bench.measure import passes
+from bench.measuring import passes
 from bench.results.store import Store
 from bench.training import kept
 

@@ -10,7 +10,7 @@ from running import Run
 from bench import plan
 from bench.analysis import gradients, transfer
 from bench.checks import ConfigError
-from bench.measure import passes
+from bench.measuring import passes
 from bench.reader import Reader
 from bench.results import fingerprint
 from bench.results.files import write_document

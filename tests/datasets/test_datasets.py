@@ -17,7 +17,7 @@ import torch
 from bench import datasets
 from bench.datasets import DataError
 from bench.defended import Defended
-from bench.measure import passes
+from bench.measuring import passes
 from bench.training import fit as training
 
 SPLITS = (("train", 40), ("t10k", 12))

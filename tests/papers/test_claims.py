@@ -1,6 +1,6 @@
 import pandas as pd
 
-from bench.measure.intervals import NOTHING, Estimate
+from bench.measuring.intervals import NOTHING, Estimate
 from bench.papers import claims, report
 from bench.papers.claims import Claim
 from bench.papers.published import Findings

@@ -7,7 +7,7 @@ from running import Run
 
 from bench.analysis import accuracy, transfer
 from bench.analysis.keep import keep
-from bench.measure.intervals import FULL_DEPENDENCE, mean_interval
+from bench.measuring.intervals import FULL_DEPENDENCE, mean_interval
 from bench.papers import published, report, testing_phase
 from bench.papers.published import Findings
 from bench.papers.testing_phase_claims import SCHEMES

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench import datasets, schemes
 from bench.defended import Defended
-from bench.measure import passes
+from bench.measuring import passes
 from bench.models import TwoConv
 from bench.results import files
 from bench.results.store import Store

@@ -5,7 +5,7 @@ from scipy import stats
 from torch import nn
 
 from bench.attacks import criteria
-from bench.measure import passes as measured
+from bench.measuring import passes as measured
 from bench.passing import counted
 
 

@@ -52,26 +52,29 @@ class FreshDraws:
         success: On how many of them the criterion holds, shape (images,).
         right: On how many of them it is given its true label, shape (images,).
         right_first: Whether it is on the first, booleans of shape (images,).
+        first_half: The two counts on the first ``draws // 2`` of them, shape (2, images): who chooses by
+            these has the others left to score by.
     """
 
     draws: int
     success: np.ndarray
     right: np.ndarray
     right_first: np.ndarray
+    first_half: np.ndarray
 
 
 def fresh_draws(
     model: nn.Module, images: Tensor, goal: Criterion | None, labels: Tensor, draws: int, batch_size: int
 ) -> FreshDraws:
     """Passes every image ``draws`` times, at least once; without a goal nothing is a success."""
-    success = np.zeros(len(images), dtype=np.int64)
-    right = np.zeros((draws, len(images)), dtype=bool)
+    success, right = (np.zeros((draws, len(images)), dtype=bool) for _ in range(2))
     for draw in range(draws):
         outputs = logits(model, images, batch_size)
         if goal is not None:
-            success += goal(images, outputs).cpu().numpy()
+            success[draw] = goal(images, outputs).cpu().numpy()
         right[draw] = (outputs.argmax(-1) == labels).cpu().numpy()
-    return FreshDraws(draws, success, right.sum(0), right[0])
+    half = np.stack([success[: draws // 2].sum(0), right[: draws // 2].sum(0)])
+    return FreshDraws(draws, success.sum(0), right.sum(0), right[0], half)
 
 
 def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.measure import intervals
-from bench.measure.intervals import Estimate
+from bench.measuring import intervals
+from bench.measuring.intervals import Estimate
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.measure.ranks import rank_correlation
+from bench.measuring.ranks import rank_correlation
 
 
 def test_rank_correlation_leaves_holes_out() -> None:

@@ -1,0 +1,213 @@
+"""The library: a network of one's own evaluated from a script or a notebook.
+
+Here belongs what is public and does something. What arguments may be is in ``given``, what comes back in
+``outcomes`` and ``opened``; the rooms between are those that the command walks through. Nothing here prints,
+or changes anything that it doesn't put back: generators, threads, the network's hooks, mode, gradients and
+device.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import cell, given, looks, parts
+from bench.calling import call_of, undisturbed
+from bench.checks import ConfigError
+from bench.composing import compose, one_line
+from bench.defended import Defended as AnyDefended
+from bench.given import Defended
+from bench.looks import Looker
+from bench.opened import Dataset, Sweep
+from bench.outcomes import Measurement, OfAttack, Result, Shown, WorstCase, measured
+from bench.reader import Reader
+from bench.results import fingerprint, sweep
+from bench.results.store import OK, Store
+from bench.training import fit
+
+__all__ = [
+    "ConfigError", "Dataset", "Defended", "Measurement", "Result", "Sweep", "WorstCase",
+    "evaluate", "load_dataset", "measure", "open_sweep",
+]  # fmt: skip
+
+
+def load_dataset(
+    name: str, data_dir: str | Path | None = None, *, trust: Sequence[str] = (), **options: Any
+) -> Dataset:
+    """A dataset of conf/dataset: ``"digits"``, ``"mnist"``, ``"cifar10"``, ``"npz"``, ``"image_folder"``, ...
+
+    Args:
+        name: Its name.
+        data_dir: Where data is; None: the environment variable ``BENCH_DATA_DIR``, or ``data``.
+        trust: Packages of yours that may be named.
+        options: Its loader's own, in place of those in its file.
+
+    Raises:
+        ConfigError: for a name that isn't there, or data that is missing, damaged, or can't be used.
+    """
+    try:
+        config = compose([f"dataset='{name}'"])
+    except Exception as error:
+        raise ConfigError(one_line(error)) from None
+    config.dataset.options |= options
+    config.trusted_modules = [*Reader.trusted, *trust]
+    if data_dir is not None:
+        config.data_dir = str(Path(data_dir).expanduser())
+    return Dataset(name, parts.dataset(config, foreign=True))
+
+
+def evaluate(
+    defended: AnyDefended,
+    images: Tensor,
+    labels: Tensor,
+    attacks: Sequence[Any] | Mapping[str, Any],
+    *,
+    draws: int = 20,
+    criterion: str | Mapping[str, Any] = "untargeted",
+    targets: Tensor | None = None,
+    seed: int = 0,
+    batch_size: int = 500,
+    threads: int = 1,
+    device: str | torch.device | None = None,
+    store: str | Path | None = None,
+    progress: bool = False,
+) -> Result:
+    """Attacks images behind a defence, and measures what is left of it on draws that no attack has seen.
+
+    Exactly the images given are attacked. With those of ``Dataset.test(right_by=…)``, and the same seed,
+    batch size and threads, claims, success, accuracy, distances and passes are those of the command;
+    clean accuracy is over these images, where the command's is over the whole test set.
+
+    Args:
+        defended: The network behind its scheme.
+        images: Floats in [0, 1], shape (n, channels, height, width).
+        labels: Integers, shape (n,).
+        attacks: Names of conf/attack, attacks with Foolbox's call, or pairs of one of these and an epsilon
+            (None: the smallest perturbation is asked for); in a mapping, under names of your own.
+        draws: Fresh passes of each adversarial image, at least 1.
+        criterion: A name of conf/criterion: ``untargeted``, ``targeted`` (a random wrong class an image),
+            ``all_targets``, ``topk``; or a mapping such as ``{"kind": "topk", "k": 2}``.
+        targets: For ``targeted``, a class for each image in place of a random one, shape (n,).
+        seed: Of targets, attack and evaluation.
+        batch_size: Images attacked or passed at once; part of the result.
+        threads: Of PyTorch meanwhile; part of the result.
+        device: Where the network is meanwhile: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``auto``; None: where
+            it is.
+        store: A folder where samples and looks are kept, and found again by the same call; the command's
+            ``output_dir`` will do. None: nothing is kept.
+        progress: Whether a terminal is shown a bar.
+
+    Returns:
+        The table, the samples, and how each image fares. An attack that fails is a row that says why.
+
+    Raises:
+        ConfigError: for what can't be used, in one line, before anything is attacked.
+    """
+    named = given.attacks(attacks)
+    with (
+        undisturbed(defended, device, threads),
+        _folder(store) as folder,
+    ):
+        call = call_of(
+            defended, images, labels, draws=draws, criterion=criterion, goals=targets, seed=seed,
+            batch_size=batch_size, threads=threads, store=folder, kept=store is not None, progress=progress,
+        )  # fmt: skip
+        cells = {one.config.name: call.cell(one) for one in named}
+        kept = Store(folder / "store")
+        records, samples, fresh = {}, {}, {}
+        for name, ready in cells.items():
+            records[name] = record = cell.run(ready)
+            if record["status"] == OK:
+                samples[name] = torch.from_numpy(kept.samples(record)["perturbed"])
+                fresh[name] = looks.fresh_of(kept.kept("looks", record["looks"]["fresh"]))
+    return Result(
+        Shown.of(sweep.Table.of(list(records.values()))),
+        OfAttack(samples, records),
+        OfAttack({name: one.success / one.draws for name, one in fresh.items()}, records),
+        records,
+        fresh,
+        call,
+    )
+
+
+def measure(
+    defended: AnyDefended,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    draws: int = 20,
+    criterion: str | Mapping[str, Any] = "untargeted",
+    targets: Tensor | None = None,
+    seed: int = 0,
+    batch_size: int = 500,
+    threads: int = 1,
+    device: str | torch.device | None = None,
+    store: str | Path | None = None,
+) -> Measurement:
+    """Passes any images through a defence, without an attack: on which share of its draws they fool it.
+
+    Args:
+        As for ``evaluate``, of whose samples it gives what that gave, for the same seed and draws.
+
+    Raises:
+        ConfigError: for what can't be used, in one line.
+        NotFinite: for logits that aren't numbers.
+    """
+    with (
+        undisturbed(defended, device, threads),
+        _folder(store) as folder,
+    ):
+        call = call_of(
+            defended, images, labels, draws=draws, criterion=criterion, goals=targets, seed=seed,
+            batch_size=batch_size, threads=threads, store=folder, kept=store is not None, progress=False,
+        )  # fmt: skip
+        if call.criterion.targets == "all":
+            raise ConfigError("criterion: all_targets is for attacks; give targets, one an image")
+        if call.criterion.kind == "targeted" and call.goals is None:
+            raise ConfigError("targets: has to be given for criterion targeted, one class an image")
+        weights = fingerprint.hash_tensors(fit.state_of(defended.network))
+        goals = call.images.y if call.goals is None else call.goals
+        tensors = [torch.from_numpy(part) for part in (call.images.x, call.images.y, goals)]
+        seen = looks.fresh(
+            Store(folder / "store"),
+            Looker(call.identity, weights, batch_size, threads),
+            lambda: defended,
+            fingerprint.hash_tensors(dict(zip(("images", "labels", "targets"), tensors, strict=True))),
+            lambda: tensors,
+            (call.criterion.kind, call.criterion.k),
+            draws if defended.random else 1,
+            fingerprint.derive_seed(seed, "evaluation"),
+        )
+    success, accuracy = seen.success / seen.draws, seen.right / seen.draws
+    table = measured(call, "none", seen.draws, success, accuracy, np.arange(len(success)))
+    return Measurement(seen.draws, success, accuracy, table)
+
+
+def open_sweep(folder: str | Path, trust: Sequence[str] = (), data_dir: str | Path | None = None) -> Sweep:
+    """A sweep that ``python -m bench.run`` has left, or is running.
+
+    Args:
+        folder: Such as ``outputs/sweep``.
+        trust: Packages of yours whose networks and operations may run.
+        data_dir: Where data is; None: the environment variable ``BENCH_DATA_DIR``, or ``data``.
+
+    Raises:
+        ConfigError: if no sweep was started there, or its store isn't there.
+    """
+    reader = Reader((*Reader.trusted, *trust), None if data_dir is None else str(data_dir))
+    return Sweep(sweep.Sweep(Path(folder).expanduser()), reader)
+
+
+@contextlib.contextmanager
+def _folder(store: str | Path | None) -> Iterator[Path]:
+    """Where results are kept: for good, or for as long as the call lasts."""
+    if store is not None:
+        yield Path(store).expanduser()
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        yield Path(folder)

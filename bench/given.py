@@ -1,0 +1,260 @@
+"""What the library is given as objects, checked: a network behind a defence, images, attacks, a criterion.
+
+Here belongs what an argument may be, and the one line said when it is something else. What is done with all
+of them together is in ``calling``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from bench import defended, parts, targets
+from bench.checks import ConfigError, check_at_least, check_choice, number
+from bench.composing import compose, one_line
+from bench.config import AttackConfig, Config, CriterionConfig, OperationConfig
+from bench.defended import Preprocessing
+from bench.reader import STRANGER
+from bench.schemes.strength import Operation, strength_of
+from bench.sites import SiteError
+
+
+class Defended(defended.Defended):
+    """A network behind a random defence.
+
+    Args:
+        network: Any module that gives logits, shape (n, classes), for images in [0, 1], shape (n, channels,
+            height, width); used as it is, and left as it is.
+        sites: For each site's name the path of a submodule, whose output is replaced there, or several;
+            ``""`` is the image.
+        scheme: For each site's name a rate of dropout in [0, 1), or ``(operation, rate)``: an operation is
+            called with values (n, ...), the rate and a ``torch.Generator``, from which alone it draws, and
+            returns values of the same shape; or it is one of ``"dropout"``, ``"noise"``,
+            ``"activation_pruning"``, ``"resize_pad"``. Or the name of a scheme of conf/scheme, whose sites
+            have to be named. None: nothing is random.
+        bounds: Of the images: (0, 1) is all there is for now; other ranges go by ``preprocessing``.
+        preprocessing: ``{"mean": …, "std": …}``, numbers or one for each channel: what the network sees is
+            ``(image - mean) / std``.
+        outputs: Where the logits are, if the network gives more: an index, a key, or ``{"from": path}``.
+
+    Attributes:
+        twin: The same network without its randomness, a ``Defended``.
+
+    Raises:
+        ConfigError: for a path that isn't there, a site that isn't named, or a rate out of its range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sites: Mapping[str, str | Sequence[str]] | None = None,
+        scheme: Mapping[str, float | tuple[Operation | str, float]] | str | None = None,
+        *,
+        bounds: tuple[float, float] = (0, 1),
+        preprocessing: Mapping[str, Any] | Preprocessing | None = None,
+        outputs: Any = None,
+    ):
+        if not isinstance(network, nn.Module):
+            raise ConfigError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
+        if not isinstance(bounds, Sequence) or tuple(bounds) != (0, 1):
+            raise ConfigError(
+                f"bounds: expected (0, 1), got {bounds}: for a network of images in another range, give "
+                'images in [0, 1] and preprocessing={"mean": ..., "std": ...}'
+            )
+        acting = named_scheme(scheme)
+        try:
+            if isinstance(preprocessing, Mapping):
+                preprocessing = Preprocessing(**preprocessing)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"preprocessing: {' '.join(str(error).split())}") from None
+        try:
+            super().__init__(network, sites, acting, preprocessing=preprocessing, outputs=outputs)
+        except SiteError as error:
+            raise ConfigError(f"{'' if str(error).startswith('outputs:') else 'sites.'}{error}") from None
+
+    @classmethod
+    def of(cls, one: defended.Defended) -> "Defended":
+        """One that was made from settings."""
+        made = cls.__new__(cls)
+        vars(made).update(vars(one))
+        return made
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images and labels, checked.
+
+    Attributes:
+        x: float32 in [0, 1], shape (n, channels, height, width).
+        y: int64, shape (n,).
+        of: How many images the dataset has that they are of, and their places in it; None: not known.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    of: tuple[int, np.ndarray] | None = None
+
+    @classmethod
+    def of_tensors(cls, images: Any, labels: Any) -> "Images":
+        """Of tensors or arrays.
+
+        Raises:
+            ConfigError: for anything else, or another shape, type or range.
+        """
+        x, y = array("images", images), array("labels", labels)
+        if x.ndim != 4 or not x.size or not np.issubdtype(x.dtype, np.floating):
+            raise ConfigError(
+                "images: expected floats in [0, 1] of shape (n, channels, height, width), at least one, "
+                f"got {x.dtype} of shape {x.shape}"
+            )
+        if not np.isfinite(x).all() or x.min() < 0 or x.max() > 1:
+            raise ConfigError(f"images: expected values in [0, 1], got {x.min():.9g} to {x.max():.9g}")
+        if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+            raise ConfigError(
+                f"labels: expected integers from 0 of shape ({len(x)},), one for each image, "
+                f"got {y.dtype} of shape {y.shape}"
+            )
+        place = getattr(labels, PLACE, None)
+        return cls(np.ascontiguousarray(x, dtype=np.float32), y.astype(np.int64), place)
+
+
+PLACE = "_place"
+"""An attribute of labels that come from a dataset: its size, and their places in it."""
+
+
+def array(key: str, given: Any) -> np.ndarray:
+    try:
+        return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(
+            f"{key}: expected a tensor or an array, got {type(given).__name__} ({words})"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Named:
+    """An attack and what it is called.
+
+    Attributes:
+        config: Its name, its epsilon, and the criteria that it can serve.
+        run: The attack, with Foolbox's call.
+        target: What it was made from; None: it was given as an object.
+    """
+
+    config: AttackConfig
+    run: Any
+    target: Any = None
+
+
+def attacks(given: Any) -> list[Named]:
+    """The attacks of a call: a sequence, or a mapping from names of one's own.
+
+    Raises:
+        ConfigError: for what is no attack, or two of one name.
+    """
+    if isinstance(given, Mapping):
+        return [_attack(one, str(name)) for name, one in given.items()]
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ConfigError(f"attacks: expected a list, or a mapping from names, got {given!r}")
+    found = [_attack(one) for one in given]
+    names = [one.config.name for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"attacks: two are called {name}; give a mapping with names of your own")
+    return found
+
+
+def _attack(given: Any, name: str | None = None) -> Named:
+    attack, *epsilon = given if isinstance(given, tuple) else (given,)
+    if len(epsilon) > 1:
+        raise ConfigError(f"attacks: expected an attack, or a pair of one and its epsilon, got {given!r}")
+    if isinstance(attack, str):
+        config = _settings("attack", attack).attack
+        made = targets.make("attack", config._target_, config.options, STRANGER.trusted)
+        target = targets.find("attack", config._target_, STRANGER.trusted)
+    elif isinstance(attack, type) or not callable(attack):
+        raise ConfigError(
+            f"attacks: expected names of conf/attack or attacks with Foolbox's call, got {attack!r}"
+        )
+    else:
+        config = AttackConfig(type(attack).__name__, f"{type(attack).__module__}.{type(attack).__qualname__}")
+        made, target = attack, None
+    if epsilon:
+        config.epsilon = (
+            epsilon[0] if epsilon[0] is None else number(f"attacks: epsilon of {config.name}", epsilon[0])
+        )
+    config.name = name or config.name
+    config.check()
+    return Named(config, made, target)
+
+
+def criterion(given: Any, goals: Any) -> CriterionConfig:
+    """What counts as adversarial: a name of conf/criterion, or a mapping of its settings.
+
+    Raises:
+        ConfigError: for anything else, or targets beside another kind than ``targeted``.
+    """
+    if isinstance(given, str):
+        found = _settings("criterion", given).criterion
+    elif isinstance(given, Mapping):
+        for key in given:
+            check_choice("criterion", str(key), ("kind", "k", "targets"))
+        found = CriterionConfig(name=str(given.get("kind", "")), **{"kind": "", **given})
+        found.check()
+    else:
+        raise ConfigError(f"criterion: expected a name of conf/criterion, or a mapping, got {given!r}")
+    if goals is not None and (found.kind != "targeted" or found.targets == "all"):
+        raise ConfigError(f"targets: only for criterion targeted, got them for {found.name}")
+    return found
+
+
+def _settings(group: str, name: str) -> Config:
+    """Of a choice of conf/; a copy of one's own."""
+    if not name or name != Path(name).name:
+        raise ConfigError(f"{group}: expected a name of conf/{group}, got {name!r}")
+    try:
+        return compose([f"{group}='{name}'"])
+    except Exception as error:
+        raise ConfigError(one_line(error)) from None
+
+
+def named_scheme(given: Any) -> dict[str, tuple[Operation, float]]:
+    """What acts where: a scheme's name, or from sites' names to rates, or to operations and rates.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        return dict(parts.scheme(_settings("scheme", given)))
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"scheme: expected a name of conf/scheme, or a mapping from sites, got {given!r}")
+    found = {}
+    for site, one in given.items():
+        key = f"scheme.{site}"
+        operation, rate = one if isinstance(one, tuple | list) and len(one) == 2 else ("dropout", one)
+        if isinstance(operation, str):
+            named = OperationConfig.of(key, operation)
+            operation = targets.make("scheme.operation", named._target_, {}, STRANGER.trusted)
+        if isinstance(operation, type) or not callable(operation):
+            raise ConfigError(f"{key}: expected a rate, or (operation, rate), got {one!r}")
+        strength = number(key, rate)
+        try:
+            strength_of(operation).check(key, strength)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        found[str(site)] = operation, strength
+    return found
+
+
+def check_integer(key: str, value: Any, least: int | None = None) -> None:
+    """Raises ConfigError for what is no integer, or less than ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{key}: expected an integer, got {value!r}")
+    if least is not None:
+        check_at_least(key, value, least)
