@@ -8,6 +8,8 @@ import sys
 # Foolbox imports GitPython for its zoo, which refuses to be imported where there is no git, unless told
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
+__version__ = "0.1.0"
+
 if sys.argv[:1] == ["-m"]:
     # A command, before it has begun (it imports for seconds) and after it has ended: nothing is there to be
     # finished. In between ``command`` handles signals.
