@@ -23,8 +23,8 @@ from typing import Any
 
 import yaml
 
+from bench import choices, record
 from bench import config as settings
-from bench import record
 from bench.axes import AXES, GROUPS
 from bench.results import files, store, sweep
 from bench.results.columns import COLUMNS
@@ -32,7 +32,6 @@ from bench.schemes import strength_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
-CONF = ROOT / "conf"
 KEPT = ROOT / "outputs" / "reference" / "digits" / "store" / "records"
 MADE = "<!-- written by scripts/reference.py: change the code, and run it again -->"
 GIVEN = {"model": ("shape", "classes"), "dataset": ("data_dir",)}
@@ -62,7 +61,7 @@ def settings_page() -> str:
     """Every key, its default, and what it may be; every choice of conf/, and its options."""
     whole = settings.Config
     parts = {f.name: f.type for f in dataclasses.fields(whole) if dataclasses.is_dataclass(f.type)}
-    defaults = yaml.safe_load((CONF / "config.yaml").read_text())
+    defaults = yaml.safe_load((Path(choices.conf_dir()) / "config.yaml").read_text())
     chosen = {k: v for one in defaults["defaults"] if isinstance(one, dict) for k, v in one.items()}
     said = entries(_text(whole), "Attributes")
     rows = []
@@ -109,16 +108,16 @@ def _group(group: str, part: Any) -> list[str]:
         # its options stand beside the others
         del said["options"]
     rows = [(f"`{group}.{name}`", _default(own[name]), what) for name, what in said.items()]
-    choices = {path.stem: _file(path) for path in sorted((CONF / group).glob("*.yaml"))}
+    files_of = choices.of(group)
     lines = [f"## {group}", _summary(part), table(("key", "default", "what it is"), rows)]
-    of_files = [(f"`{n}`", _comment(CONF / group / f"{n}.yaml"), _set(held)) for n, held in choices.items()]
+    of_files = [(f"`{one.name}`", one.words.replace("<", "&lt;"), _set(one.settings)) for one in files_of]
     lines.append(table(("file", "what it is", "what it sets"), of_files))
     targets: dict[str, dict[str, Any]] = {}
-    for name, content in choices.items():
-        target = content.get("_target_") or (content.get("operation") or {}).get("_target_")
+    for one in files_of:
+        target = one.settings.get("_target_") or (one.settings.get("operation") or {}).get("_target_")
         if target:
-            options = content if group == "training" else content.get("options", {})
-            targets.setdefault(target, {})[name] = options
+            options = one.settings if group == "training" else one.settings.get("options", {})
+            targets.setdefault(target, {})[one.name] = options
     if group == "scheme":
         targets = {target: targets.get(target, {}) for target in settings.OPERATIONS.values()}
     for target, named in targets.items():
@@ -326,19 +325,6 @@ def _of_signature(parameter: inspect.Parameter) -> str:
     value = parameter.default
     plain = value is None or isinstance(value, str | int | float | bool | list | tuple)
     return _value(value) if plain else f"`{getattr(value, '__name__', type(value).__name__)}`"
-
-
-def _file(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
-    return loaded
-
-
-def _comment(path: Path) -> str:
-    """The comment at the head of a file."""
-    head = re.match(r"(?:#.*\n)+", path.read_text())
-    if head is None:
-        return ""
-    return " ".join(line.lstrip("# ") for line in head[0].splitlines()).replace("<", "&lt;")
 
 
 def _set(content: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from bench.axes import GROUPS
-from bench.composing import conf_dir
+from bench.choices import conf_dir
 from bench.results.columns import COLUMNS
 
 
