@@ -1,9 +1,9 @@
-"""The command ``python -m bench.aggregate``: a sweep's tables and figures, written again.
+"""What was the command ``python -m bench.aggregate``: says its new form.
 
-Here belongs its door. What it does is in ``analysis.aggregate``.
+Here belongs nothing else. The command is ``python -m bench table``, in ``cli``.
 """
 
-from bench.analysis.aggregate import main
+from bench.command import moved
 
 if __name__ == "__main__":
-    main()
+    moved("bench.aggregate", "table")

@@ -1,97 +1,194 @@
-"""What ``python -m bench`` is told, and what it prints.
+"""What ``python -m bench`` is told, what it prints, and how it ends.
 
-Here belong subcommands: their arguments, and how what they find is said. What they do is done elsewhere.
+Here belong how a command is called with its arguments, how what it finds is said, and the exit status.
+What it takes, and what its help says, is in ``manual``; what ``ls`` prints is made in ``listing``. What
+commands do is done in ``analysis`` and ``papers``, which are imported where one needs them, so that help
+takes no time.
 """
 
-from collections.abc import Sequence
+import contextlib
+import difflib
+import math
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from bench.checks import ConfigError
-from bench.command import Parser, fail, guarded, lost_signal
+from bench import __version__, listing, manual
+from bench.checks import ConfigError, check_at_least, check_rate
+from bench.command import fail, guarded, hold, lost_signal
+from bench.manual import COMMANDS
+
+if TYPE_CHECKING:
+    from bench.reader import Reader
 
 
 @guarded
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command of the module's docstring; exit status 2 for a setting that can't be used."""
-    parser = Parser(prog="python -m bench", description="Everything but running cells (python -m bench.run).")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    ls = commands.add_parser("ls", help="list what there is")
-    kinds = ls.add_subparsers(metavar="WHAT", required=True, parser_class=Parser)
-    sites = kinds.add_parser(
-        "sites",
-        help="a network's submodules, by the paths that sites are named by",
-        description="Prints the path of each submodule of a network, and the shape of what it gives for one "
-        "image. Those are the paths that `sites:` of a model's file names.",
-    )
-    sites.add_argument("overrides", nargs="*", help="settings as python -m bench.run takes them: model=mine")
-    sites.add_argument(
-        "--config-dir", "-cd", type=Path, help="folder of files of your own, as for python -m bench.run"
-    )
-    sites.set_defaults(do=lambda given: print(list_sites(given.overrides, given.config_dir)))
-    keep = commands.add_parser(
-        "keep",
-        help="keep what lasts of sweeps",
-        description="Copies the records of sweeps and what was seen in looks, without samples and networks: "
-        "small enough for a repository, and enough for every table and report.",
-    )
-    keep.add_argument("sweeps", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
-    keep.add_argument("--into", type=Path, required=True, help="such as outputs/reference/NAME")
-    keep.set_defaults(do=lambda given: print(*_keep(given.sweeps, given.into), sep="\n"))
-    given = parser.parse_args(arguments)
-    given.do(given)
+    """The command ``python -m bench``.
+
+    Exit status: 0; 1 if something failed, is missing, or can't be read or written; 2 for an argument that
+    can't be used; 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given else ""
+    if name in COMMANDS:
+        RUNS[name](manual.parser(name).parse_intermixed_args(given[1:]))
+    elif name == "--version":
+        print(f"bench {__version__}")
+    elif name in ("", "-h", "--help"):
+        print(manual.usage())
+        raise SystemExit(0 if name else 2)
+    else:
+        fail(_no_such(given))
 
 
-def _keep(sweeps: Sequence[Path], into: Path) -> list[Path]:
+def _no_such(given: Sequence[str]) -> str:
+    name = given[0]
+    if name == "run" or name.startswith("-") or "=" in name:
+        rest = given[1:] if name == "run" else given
+        return f"{name}: cells and sweeps are run by {shlex.join(['python', '-m', 'bench.run', *rest])}"
+    close = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(COMMANDS)}"
+    return f"{name}: no such command; {hint}"
+
+
+def _reader(given: Namespace) -> "Reader":
+    from bench.reader import Reader
+
+    return Reader((*Reader.trusted, *given.trust), given.data_dir)
+
+
+@contextlib.contextmanager
+def _composing(settings: Sequence[str]) -> Iterator[None]:
+    """Whatever is wrong with settings is one line; foreign code may raise anything when it is made."""
+    try:
+        yield
+    except Exception as error:
+        from bench.composing import one_line
+
+        lost_signal()
+        fail(one_line(error, settings))
+
+
+def _table(given: Namespace) -> None:
+    from bench.analysis import summary
+    from bench.results.sweep import Sweep
+
+    sweeps = [Sweep(folder) for folder in given.sweeps]
+    for sweep in sweeps:
+        summary.check_found(sweep)
+    complete = True
+    for sweep in sweeps:
+        said, whole = summary.write(sweep)
+        print(said)
+        complete &= whole
+    raise SystemExit(0 if complete else 1)
+
+
+def _transfer(given: Namespace) -> None:
+    from bench.analysis import transfer
+
+    for folder in given.sweeps:
+        written = transfer.write(folder, _reader(given))
+        print("\n".join(map(str, written)) or f"{folder}: fewer than two schemes, nothing to compare")
+
+
+def _game(given: Namespace) -> None:
+    from bench.analysis import game
+
+    if given.max_loss is not None:
+        _check_loss(given.max_loss)
+    said, written = game.write(given.sweeps, given.max_loss)
+    print(said)
+    if not written:
+        fail("no game has an attack and a defence left", 1)
+    print(*written, sep="\n")
+
+
+def _check_loss(points: float) -> None:
+    if not 0 < points < math.inf:
+        raise ConfigError(f"--max-loss: expected points of accuracy over 0, got {points:g}")
+
+
+def _gradients(given: Namespace) -> None:
+    for name, least in (("draws", 2), ("images", 1), ("pixels", 1)):
+        check_at_least(f"--{name}", getattr(given, name), least)
+    from bench.analysis import gradients
+
+    many = (given.draws, given.images, given.pixels, given.seed)
+    for folders, into in [(given.sweeps, given.folder)] if given.folder else [([f], f) for f in given.sweeps]:
+        said, written = gradients.write(folders, into, *many, reader=_reader(given))
+        print(said, *written, sep="\n")
+
+
+def _search(given: Namespace) -> None:
+    train_rates = list(dict.fromkeys(given.train_rates))
+    for rate in train_rates:
+        check_rate("--train-rates", rate)
+    if not 0.001 <= given.step < 1:
+        raise ConfigError(f"--step: expected a number in [0.001, 1), got {given.step:g}")
+    _check_loss(given.max_loss)
+    with _composing(given.settings):
+        from bench.analysis import search
+
+        settled = search.settle(given.settings, given.config_dir)
+        cells = search.Cells(settled, train_rates, given.step, say=lambda line: print(line, flush=True))
+    lock = hold(cells.folder)
+    try:
+        found = search.search(cells.accuracy, cells.evaluate, train_rates, given.max_loss, given.step)
+        said, written = search.write(found, given.max_loss, given.step, cells.folder)
+        print(said, *written, sep="\n")
+    except search.Failed as error:
+        fail(str(error), 1)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _paper(given: Namespace) -> None:
+    from importlib import import_module
+
+    from bench.papers import report
+
+    paper = import_module(f"bench.papers.{given.name}").PAPER
+    folder = given.folder or Path("outputs") / given.name
+    print(*report.write(paper, folder, _reader(given)), sep="\n")
+
+
+def _keep(given: Namespace) -> None:
     from bench.analysis.keep import keep
     from bench.results.files import Unreadable
 
     try:
-        return keep(sweeps, into)
+        print(*keep(given.sweeps, given.into), sep="\n")
     except Unreadable as error:
         raise ConfigError(str(error)) from None
 
 
-def list_sites(overrides: Sequence[str], config_dir: Path | None = None) -> str:
-    """A network's submodules, a line each: path, shape of the output for one image, and what it is.
+def _ls(given: Namespace) -> None:
+    if given.what != "sites":
+        if given.settings:
+            fail(f"{given.settings[0]}: ls {given.what} takes no settings")
+        print(listing.of(given.what, given.config_dir))
+        return
+    with _composing(given.settings):
+        from bench.composing import compose
 
-    Args:
-        overrides: As ``python -m bench.run`` takes them.
-        config_dir: A folder whose files are choices too.
-
-    Raises:
-        SystemExit: with status 2 and one line, for settings that can't be used.
-    """
-    from bench import plan
-    from bench.composing import compose, one_line
-
-    try:
-        config = compose(overrides, config_dir)
-        found = plan.submodules(config)
-    # foreign code may raise anything when it is imported or made
-    except Exception as error:
-        lost_signal()
-        fail(one_line(error, overrides))
-    named: dict[str, str] = {}
-    for site, paths in found.sites.items():
-        for path in paths:
-            named[path] = f"{named[path]}, {site}" if path in named else site
-    rows: list[tuple[str, str, str, str]] = [("path", "output", "what it is", "site")]
-    rows.append(('""', _shape(found.shape), "the image, before preprocessing", named.get("", "")))
-    for path, kind, outputs in found.reached:
-        times = f", {len(outputs)} times in a pass: a site acts as often" if len(outputs) > 1 else ""
-        output = _shape(outputs[0]) if outputs else "-"
-        reached = times if outputs else ", never reached in a pass"
-        rows.append((path, output, f"{kind}{reached}", named.get(path, "")))
-    there = {row[0] for row in rows}
-    rows += [(path, "-", "no such submodule", named[path]) for path in named if path and path not in there]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()
-        for row in rows
-    )
+        said = listing.sites(compose(given.settings, given.config_dir))
+    print(said)
 
 
-def _shape(given: Any) -> str:
-    """``32x8x8`` for a tensor of one image; what isn't a tensor by its type."""
-    return "x".join(map(str, given)) if isinstance(given, tuple) else f"({given})"
+RUNS: dict[str, Callable[[Namespace], None]] = {
+    "ls": _ls,
+    "table": _table,
+    "transfer": _transfer,
+    "game": _game,
+    "gradients": _gradients,
+    "search": _search,
+    "paper": _paper,
+    "keep": _keep,
+}
+"""What does what each command of ``manual`` says."""

@@ -11,6 +11,7 @@ import functools
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -87,6 +88,17 @@ def fail(problem: str, status: int = 2) -> NoReturn:
     """Says one line and ends the command."""
     print(f"error: {problem}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def moved(module: str, command: str) -> NoReturn:
+    """Says what the command of a module is called now, with the arguments given, and ends it with status 2.
+
+    Args:
+        module: What stood behind ``python -m``.
+        command: What stands behind ``python -m bench`` now.
+    """
+    arguments = "".join(f" {shlex.quote(given)}" for given in sys.argv[1:])
+    fail(f"python -m {module} is now python -m bench {command}{arguments}")
 
 
 def stopped(stop: KeyboardInterrupt) -> int:

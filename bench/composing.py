@@ -26,7 +26,8 @@ from bench import config as settings
 from bench import process
 from bench.axes import GROUPS
 from bench.checks import ConfigError
-from bench.command import fail, of_file
+from bench.choices import check_folder, conf_dir
+from bench.command import of_file
 from bench.config import Config
 
 EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
@@ -65,15 +66,6 @@ def _open(node: DictConfig) -> None:
                 OmegaConf.set_struct(part, False)
 
 
-def conf_dir() -> str:
-    """The folder of ``config.yaml``: inside the package where it was installed, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    for folder in (here / "conf", here.parent / "conf"):
-        if (folder / "config.yaml").exists():
-            return str(folder)
-    fail(f"{here / 'conf'}: no config.yaml there, nor in {here.parent / 'conf'}; install bench again")
-
-
 def typed(composed: DictConfig) -> Config:
     """A composed configuration as a checked ``Config``; each choice is named after its file.
 
@@ -101,8 +93,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
         As ``config.typed``, and HydraException for what can't be composed.
     """
     if config_dir is not None:
-        if not config_dir.is_dir():
-            raise ConfigError(f"--config-dir: no folder {config_dir}")
+        check_folder(config_dir)
         overrides = [f"hydra.searchpath=['file://{config_dir.resolve()}']", *overrides]
     overrides = [at_home(override) for override in overrides]
     # of Hydra there is one a process, and somebody else's application may be running it

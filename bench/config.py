@@ -2,6 +2,8 @@
 
 Here belongs what a key may hold and the one line said when it holds something else. What the
 settings make happen does not.
+
+What stands under "Attributes" is what docs/reference/settings.md says of a key (``scripts/reference.py``).
 """
 
 import dataclasses
@@ -29,13 +31,21 @@ def _named(value: Any) -> Any:
 
 @dataclass
 class DatasetConfig:
-    """``_target_`` is a loader as ``bench.datasets`` describes; ``name`` defaults to the file's."""
+    """Images and labels.
+
+    Attributes:
+        name: What tables call it; by default the file's name.
+        _target_: A loader, ``loader(data_dir, **options)``, as ``bench.datasets`` describes.
+        options: What the loader is called with.
+        train_size: Of how many training images, the first ones, a network is trained; null: of all.
+        epochs: Of training, where ``training.epochs`` doesn't say otherwise.
+        batch_size: How many images pass at once where ``batch_size`` doesn't say otherwise.
+    """
 
     name: str = ""
     _target_: str = MISSING
     options: dict[str, Any] = field(default_factory=dict)
     train_size: int | None = None
-    # of training, and of passes, where it isn't said otherwise
     epochs: int | None = None
     batch_size: int = 500
 
@@ -46,11 +56,19 @@ class DatasetConfig:
 
 @dataclass
 class ModelConfig:
-    """``_target_`` is a network's class, or whatever makes one, called with ``options``.
+    """A network, and where something can be put into it.
 
-    It is given ``shape`` and ``classes`` too if it has parameters of these names. ``sites`` are paths of
-    submodules by name; ``preprocessing`` is ``mean`` and ``std`` by channel; ``outputs`` says where the
-    logits are, as ``bench.defended`` describes.
+    Attributes:
+        name: What tables call it; by default the file's name.
+        _target_: A class, a function or a class's method that gives a ``torch.nn.Module``.
+        options: What that is called with; ``shape`` and ``classes`` are added if it has parameters of these
+            names.
+        sites: For each site's name the path of a submodule, or a list of paths; ``""`` is the image.
+        preprocessing: ``mean`` and ``std``, a number or one for each channel, of images in [0, 1]; null:
+            none.
+        outputs: Where the logits are if the network gives more than a tensor: an index, a key, or
+            ``{from: PATH}``, a submodule's output; null: what it gives, or ``logits`` in it.
+        train_rates: Dropout in training: a rate in [0, 1) for each site's name.
     """
 
     name: str = ""
@@ -59,7 +77,6 @@ class ModelConfig:
     sites: dict[str, Any] = field(default_factory=dict)
     preprocessing: dict[str, Any] | None = None
     outputs: Any = None
-    # dropout in training, by site
     train_rates: dict[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -117,12 +134,17 @@ OPERATIONS = {
 class SchemeConfig:
     """A defence: which sites are random at test time, by which operation, and how strongly.
 
-    At a site stands a number, of the scheme's own ``operation``, or ``{operation, rate}``. ``train_sites``
-    are where ``train_rate`` sets dropout; null: the scheme's own sites and operation.
+    Attributes:
+        name: What tables call it; by default the file's name.
+        sites: For each site's name a number, the rate of the scheme's own operation, or ``{operation,
+            rate}``. Has to be given; ``{}`` is a scheme in which nothing is random.
+        operation: ``dropout`` (the default), ``noise``, ``activation_pruning``, ``resize_pad``, or
+            ``_target_`` and ``options``: a class whose instances are called with values, rate and generator.
+        train_sites: Where ``train_rate`` sets dropout; null: at the scheme's own sites, of its own operation.
     """
 
     name: str = ""
-    # to be given, as {} where nothing is random: an empty file would be no defence under a defence's name
+    # to be given: an empty file would be no defence under a defence's name
     sites: dict[str, Any] = MISSING
     # as values, since a short name may stand in their place
     operation: Any = field(default_factory=lambda: dataclasses.asdict(OperationConfig()))
@@ -156,10 +178,17 @@ class SchemeConfig:
 
 @dataclass
 class AttackConfig:
-    """``_target_`` is an attack that follows Foolbox's call, made with ``options``.
+    """An attack.
 
-    ``epsilon`` null asks for the smallest perturbation. ``criteria`` lists the kinds it can serve,
-    for attacks that don't refuse the others themselves; null: whatever it doesn't refuse.
+    Attributes:
+        name: What tables call it; by default the file's name.
+        _target_: A class whose instances follow Foolbox's call, ``attack(model, inputs, criterion,
+            epsilons=...)``.
+        options: What it is made with.
+        epsilon: The size of the perturbation in the attack's own norm, over 0; null: the smallest that
+            succeeds.
+        criteria: The kinds of criterion that it can serve (``untargeted``, ``targeted``, ``topk``), for
+            attacks that don't refuse the others themselves; null: whatever it doesn't refuse.
     """
 
     name: str = ""
@@ -180,9 +209,14 @@ class AttackConfig:
 
 @dataclass
 class CriterionConfig:
-    """What counts as adversarial; ``k`` is for ``topk`` alone, ``targets`` for ``targeted`` alone.
+    """What counts as adversarial.
 
-    ``targets`` is ``random`` (one wrong class an image, the default) or ``all`` (each of them in turn).
+    Attributes:
+        name: What tables call it; by default the file's name.
+        kind: ``untargeted``, ``targeted`` or ``topk``.
+        k: For ``topk`` alone: among how many of the largest outputs the true label must not be; at least 1.
+        targets: For ``targeted`` alone: ``random`` (one wrong class an image, the default) or ``all`` (each
+            of them in turn).
     """
 
     name: str = ""
@@ -207,9 +241,17 @@ class CriterionConfig:
 
 @dataclass
 class TrainingConfig:
-    """How the network's weights come about: ``_target_`` is a way of training, as ``bench.training`` says.
+    """How the network's weights come about: by Adam, its learning rate falling to 0 along a cosine.
 
-    Its own options stand beside the others. Adam, its learning rate falling to 0 along a cosine.
+    Attributes:
+        name: What tables call it; by default the file's name.
+        _target_: A class whose instances train a network, as ``bench.training`` says.
+        epochs: At least 1; the dataset's own by default.
+        batch_size: Of a step, at least 1.
+        learning_rate: The first one, over 0, up to 1.
+        seed: Of initial weights, the order of images, and dropout in training.
+        options: What ``_target_`` is made with; on the command line and in files they stand beside the
+            others.
     """
 
     name: str = ""
@@ -233,7 +275,11 @@ class TrainingConfig:
 
 @dataclass
 class EvaluationConfig:
-    """How results are measured: ``draws`` fresh passes of each adversarial image."""
+    """How results are measured.
+
+    Attributes:
+        draws: Fresh passes of each adversarial image, at least 1.
+    """
 
     draws: int = MISSING
 
@@ -244,7 +290,34 @@ class EvaluationConfig:
 
 @dataclass
 class Config:
-    """One cell of the matrix, and where its results go."""
+    """One cell of the matrix, and where its results go.
+
+    Attributes:
+        dataset: A file of conf/dataset, or of your own folder.
+        model: A file of conf/model.
+        training: A file of conf/training.
+        scheme: A file of conf/scheme.
+        attack: A file of conf/attack.
+        criterion: A file of conf/criterion.
+        train_rate: The rate at the scheme's sites in training; null: the model's own rates.
+        test_rate: The rate at the scheme's sites at test time; null: the scheme's own rates.
+        seed: Of targets, attack and evaluation; training has its own.
+        samples: How many images are attacked, at least 1: the first test images that the network gets right
+            without its scheme.
+        count: What ``samples`` counts: ``images``, or ``successes`` (an image on which the attack fails is
+            left out, and the next one is tried).
+        evaluation: How results are measured.
+        batch_size: Images attacked or passed at a time, at least 1; part of the result, and never changed
+            silently.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        threads: Of one cell, at least 1; part of the result, since sums in another order differ in the last
+            bit.
+        data_dir: Where the files of datasets are; may begin with ``~``.
+        output_dir: Where the store and the sweeps' folders are; may begin with ``~``.
+        name: Of the sweep's folder in ``output_dir``, which gets its tables and figures; not ``store``.
+        transfer: Whether a sweep ends in its cross recognition: ``true`` or ``false``.
+        trusted_modules: The top-level packages that a ``_target_`` may name.
+    """
 
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

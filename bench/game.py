@@ -1,9 +1,9 @@
-"""The command ``python -m bench.game``: the game of sweeps.
+"""What was the command ``python -m bench.game``: says its new form.
 
-Here belongs its door. What it does is in ``analysis.game``.
+Here belongs nothing else. The command is ``python -m bench game``, in ``cli``.
 """
 
-from bench.analysis.game import main
+from bench.command import moved
 
 if __name__ == "__main__":
-    main()
+    moved("bench.game", "game")

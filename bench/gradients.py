@@ -1,9 +1,9 @@
-"""The command ``python -m bench.gradients``: the attacker's gradients through a sweep's defences.
+"""What was the command ``python -m bench.gradients``: says its new form.
 
-Here belongs its door. What it does is in ``analysis.gradients``.
+Here belongs nothing else. The command is ``python -m bench gradients``, in ``cli``.
 """
 
-from bench.analysis.gradients import main
+from bench.command import moved
 
 if __name__ == "__main__":
-    main()
+    moved("bench.gradients", "gradients")

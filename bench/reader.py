@@ -3,7 +3,6 @@
 Here belongs what a record can't say by itself. What it says is read in ``plan``.
 """
 
-import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,23 +51,6 @@ class Reader:
         except OmegaConfBaseException as error:
             words = " ".join(str(error).split())
             raise ConfigError(f"its settings are of another version ({words})") from None
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Gives a command the options that ``of`` reads."""
-        parser.add_argument("--data-dir", help="where data is (default: BENCH_DATA_DIR, or data)")
-        parser.add_argument(
-            "--trust",
-            action="append",
-            default=[],
-            metavar="PACKAGE",
-            help="a package of yours whose networks and operations may run; may be given again",
-        )
-
-    @classmethod
-    def of(cls, given: argparse.Namespace) -> "Reader":
-        """The reader that a command's options name."""
-        return cls((*cls.trusted, *given.trust), given.data_dir)
 
 
 STRANGER = Reader()

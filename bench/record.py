@@ -2,6 +2,28 @@
 
 Here belong a record's fields, and what has to be said of a result in words. How any of it was computed does
 not; what the columns of a table are is in ``results.columns``.
+
+The fields:
+
+    key: Its name: a hash of settings, data, network, code and versions.
+    status: ``ok``, ``not_applicable``, ``failed``; of the last two ``reason`` says why.
+    cell: What names it: the chosen files' names, the rates and the seed.
+    config: Every setting that can change it.
+    versions: Of the libraries and of Python.
+    git_revision: The commit of the code, ``-dirty`` if it was changed since; null outside a checkout.
+    device: Which one ran.
+    device_kind: ``cpu`` or ``cuda``.
+    defended: What decides the network's outputs: where its weights come from, its code, and what acts where.
+    seeds: Of each purpose for which something is drawn.
+    data: The data's fingerprint, the shape of an image, how many classes.
+    checkpoint: The key of the network's weights, and their SHA-256.
+    test_rates: What acted at test time: for each site its rate.
+    images: Of each attacked row its image's place among the test images, target, claim and hash.
+    samples: Key, file, size and hashes of the adversarial images.
+    looks: The keys of what was seen: clean accuracy with and without the scheme, and the fresh draws.
+    metrics: The figures; a ``mean`` has a 95 % interval from ``low`` to ``high``.
+    warnings: What has to be said of the result.
+    seconds: Wall times: of all, of the attack, and of training when the network was trained.
 """
 
 import hashlib

@@ -25,8 +25,9 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from bench.checks import NotApplicable
+from bench.choices import conf_dir
 from bench.command import bear_output, fail, guarded, hold, lost_signal, stopped
-from bench.composing import at_home, conf_dir, one_line, typed
+from bench.composing import at_home, one_line, typed
 from bench.reader import STRANGER, Reader
 from bench.results.files import Unreadable, log
 from bench.results.store import OK, Store
@@ -245,7 +246,9 @@ def tables(results: Path) -> bool:
     """Writes a sweep's tables and figures; whether every cell is done or can't be."""
     from bench.analysis import summary
 
-    return summary.write(results)
+    said, complete = summary.write(results)
+    print(said)
+    return complete
 
 
 def recognition(results: Path) -> bool:

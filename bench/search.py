@@ -1,9 +1,9 @@
-"""The command ``python -m bench.search``: Algorithm 1 of "Defensive Dropout".
+"""What was the command ``python -m bench.search``: says its new form.
 
-Here belongs its door. What it does is in ``analysis.search``.
+Here belongs nothing else. The command is ``python -m bench search``, in ``cli``.
 """
 
-from bench.analysis.search import main
+from bench.command import moved
 
 if __name__ == "__main__":
-    main()
+    moved("bench.search", "search")

@@ -1,9 +1,9 @@
-"""The command ``python -m bench.transfer``: a sweep's cross recognition.
+"""What was the command ``python -m bench.transfer``: says its new form.
 
-Here belongs its door. What it does is in ``analysis.transfer``.
+Here belongs nothing else. The command is ``python -m bench transfer``, in ``cli``.
 """
 
-from bench.analysis.transfer import main
+from bench.command import moved
 
 if __name__ == "__main__":
-    main()
+    moved("bench.transfer", "transfer")

@@ -198,7 +198,7 @@ DEFENDED, PROCESS = "tests/test_defended.py::test_", "tests/test_process.py::tes
 STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_passes.py::test_"
 API = "tests/test_api.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
-FOREIGN = "tests/test_foreign.py::test_"
+FOREIGN, CLI = "tests/test_foreign.py::test_", "tests/test_cli.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
@@ -633,9 +633,32 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a key of no file is passed over", "if weights is None and (key is not None or prefix is not None):", "if False:", f"{PRETRAINED}options_that_mean_nothing_are_refused"),
     ],
     "bench/cli.py": [
+        ("without a command all is well", "SystemExit(0 if name else 2)", "SystemExit(0)", f"{CLI}help_tells_a_newcomer_what_there_is"),
+        ("running is no such command", 'if name == "run" or', "if False and", f"{CLI}what_cannot_be_used_gets_one_line"),
+        ("of several sweeps the last one counts", "complete &= whole", "complete = whole", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
+        ("lists take settings and leave them", "        if given.settings:\n", "        if False:\n", f"{CLI}what_cannot_be_used_gets_one_line"),
+        ("help imports what takes seconds", "from bench.manual import COMMANDS\n", "from bench.manual import COMMANDS\nimport pandas\n",
+         f"{CLI}help_and_lists_are_there_without_what_takes_seconds_to_import"),
+    ],
+    "bench/manual.py": [
+        ("an option without a word", '        help="where data is (default: the environment variable BENCH_DATA_DIR, else data)",\n', "",
+         f"{CLI}the_help_of_each_command_says_what_it_takes_and_writes_and_how_it_ends"),
+        ("an example of a command of old", "  python -m bench table outputs/sweep\n  python -m bench game", "  python -m bench aggregate outputs/sweep\n  python -m bench game",
+         f"{CLI}the_examples_in_the_help_can_be_parsed"),
+        ("the list has no commands", "\n{commands}\n", "\n", f"{CLI}help_tells_a_newcomer_what_there_is"),
+    ],
+    "bench/listing.py": [
         ("a site's name stands beside nothing", 'named.get(path, "")))', '""))', f"{OWN}ls_sites_prints_paths_and_shapes"),
         ("what is never reached looks as if it were", '", never reached in a pass"', '""', f"{OWN}ls_sites_prints_paths_and_shapes"),
         ("shapes with the batch", 'return "x".join(map(str, given))', 'return "x".join(map(str, (1, *given)))', f"{OWN}ls_sites_prints_paths_and_shapes"),
+        ("an attack at an epsilon is the smallest", '"smallest" if epsilon is None else', '"smallest" if True else', f"{CLI}lists_say_what_tells_choices_from_each_other"),
+        ("an operation is a rate", 'rate["rate"] if isinstance(rate, Mapping) else rate', "rate", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
+    ],
+    "bench/choices.py": [
+        ("files of one's own hide bench's", "found.setdefault(path.stem, _read(path))", "found[path.stem] = _read(path)", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
+        ("a file that is no YAML is a traceback", "    except yaml.YAMLError:\n", "    except ZeroDivisionError:\n", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
+        ("any line is a comment", 'if first.startswith("#") else ""', 'if True else ""', f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
+        ("a folder that isn't there is empty", "    if not config_dir.is_dir():\n", "    if False:\n", f"{CLI}what_cannot_be_used_gets_one_line"),
     ],
     "bench/sites.py": [
         ("a site may have no path", "or not paths or not all(", "or not all(", f"{DEFENDED}a_site_that_is_not_there_is_one_line"),
@@ -832,7 +855,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what an older record lacks is an error", "if not isinstance(found, Mapping) or key not in found:", "if not isinstance(found, Mapping):",
          "tests/results/test_columns.py::test_a_record_of_before_a_column_leaves_it_empty_and_no_other"),
         ("a column without its interval", "        if not self.interval:\n", "        if True:\n", "tests/results/test_columns.py::test_a_new_column_is_one_line"),
-        ("a column without its name in the readme", '"wall time of the attack on all images, s"', '"seconds of the attack"', "tests/results/test_columns.py::test_the_readme_explains_every_column_in_its_order"),
+        ("a column that the reference explains otherwise", '"wall time of the attack on all images, s"', '"seconds of the attack"', "tests/test_reference.py::test_a_page_is_what_the_code_says[columns.md]"),
     ],
     "bench/results/sweep.py": [
         ("devices are mixed without a word", '"differing": 2}', '"differing": 3}', "tests/test_depends.py::test_a_table_that_mixes_devices_says_so"),
@@ -856,14 +879,12 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/analysis/test_summary.py::test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike"),
         ("networks to train take no time", "training / len(fitted) * untrained", "0 * untrained",
          "tests/analysis/test_summary.py::test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike"),
+        ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
+        ("records that are missing are not said", "    found.say_missing(sweep)\n", "", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
+        ("a library that prints", "    said = terminal(table)\n", "    said = terminal(table)\n    print(said)\n",
+         "tests/analysis/test_summary.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
         ("drawing is imported before a table is printed", "from bench.results import files as records\n", "from bench.analysis import figures as figures\nfrom bench.results import files as records\n",
          "tests/analysis/test_summary.py::test_a_table_is_printed_without_what_runs_attacks_or_draws"),
-    ],
-    "bench/analysis/aggregate.py": [
-        ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
-        ("a sweep with a hole is whole", "0 if all([summary.write(one) for one in sweeps]) else 1", "0 if [summary.write(one) for one in sweeps] else 1",
-         "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
-        ("records that are missing are not said", "        found.say_missing(one)\n", "", "tests/analysis/test_summary.py::test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole"),
     ],
     "bench/analysis/keep.py": [
         ("single draws are kept", "if n != SINGLE_DRAWS}", "}", "tests/analysis/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
@@ -1036,6 +1057,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("SIGTERM is not caught", "for number in (signal.SIGINT, signal.SIGTERM):", "for number in (signal.SIGINT,):", "tests/test_command.py::test_sigterm_is_one_line_and_a_table_and_leaves_no_process"),
         ("a signal's status is 1", "    return 128 + number\n", "    return 1\n", "tests/test_command.py::test_sigterm_is_one_line_and_a_table_and_leaves_no_process"),
         ("a setting that can't be used is status 1", "status: int = 2) -> NoReturn", "status: int = 1) -> NoReturn", "tests/test_command.py::test_a_name_is_a_folder_inside_output_dir"),
+        ("arguments of a command of old are lost", 'is now python -m bench {command}{arguments}', 'is now python -m bench {command}', f"{CLI}a_command_of_old_says_its_new_form"),
         ("a ConfigError is a traceback", "            except ConfigError as error:\n", "            except ZeroDivisionError as error:\n", f"{DEPENDS}a_sweep_without_its_store_keeps_its_table"),
     ],
     "bench/analysis/search.py": [

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import pandas as pd
 import pytest
 from running import Run
 
-from bench import cell, composing, config, plan, run
-from bench.analysis import aggregate, figures, transfer
+from bench import cell, cli, composing, config, plan, run
+from bench.analysis import figures
 from bench.reader import STRANGER
 from bench.results import store as stores
 from bench.results.store import Store
@@ -252,12 +251,11 @@ DAMAGES: dict[str, Damage] = {
 }  # fmt: skip
 
 
-def ended(main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+def ended(*arguments: str) -> None:
     """Runs a command that reads, to its end, whichever that is."""
     forget()
-    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
     with contextlib.suppress(SystemExit):
-        main()
+        cli.main(arguments)
 
 
 def same_or_hole(frame: pd.DataFrame, truth: pd.DataFrame, names: list[str]) -> bool:
@@ -286,11 +284,11 @@ def test_a_damage_is_said_or_healed_and_changes_no_figure(
     DAMAGES[name](swept)
     before = snapshot(swept)
 
-    for main, file, truth, names in (
-        (aggregate.main, "results.csv", results, MEASURED),
-        (transfer.main, "transfer.csv", crossed, CROSSED),
+    for command, file, truth, names in (
+        ("table", "results.csv", results, MEASURED),
+        ("transfer", "transfer.csv", crossed, CROSSED),
     ):
-        ended(main, monkeypatch, str(sweep))
+        ended(command, str(sweep))
         words = capsys.readouterr().err
         assert all(line.startswith(("error: ", "warning: ")) for line in words.splitlines()), words
         if (sweep / file).is_file() and not same_or_hole(pd.read_csv(sweep / file), truth, names):

@@ -17,8 +17,8 @@ import torch
 from omegaconf import OmegaConf
 from running import Outcome, Run
 
-from bench import axes, cell, composing, config, plan, run, targets
-from bench.analysis import aggregate, game, gradients, transfer
+from bench import axes, cell, cli, composing, config, plan, run, targets
+from bench.analysis import game, gradients, transfer
 from bench.checks import ConfigError
 from bench.reader import Reader
 from bench.results import files, fingerprint
@@ -253,7 +253,7 @@ def test_code_is_trusted_by_whoever_reads_and_never_by_the_record(
 
 
 def test_a_package_of_ones_own_is_named_on_the_command_line(
-    bench_run: Run, output_dir: Path, weighted: Path, monkeypatch: pytest.MonkeyPatch
+    bench_run: Run, output_dir: Path, weighted: Path
 ) -> None:
     noise = (
         "scheme=fc",
@@ -265,8 +265,7 @@ def test_a_package_of_ones_own_is_named_on_the_command_line(
     folder = output_dir / "trusted"
     for arguments, known in (((), False), (("--trust", "weighted"), True)):
         shutil.rmtree(output_dir / "store" / "transfer", ignore_errors=True)
-        monkeypatch.setattr(sys, "argv", ["bench.transfer", str(folder), *arguments])
-        transfer.main()
+        cli.main(["transfer", str(folder), *arguments])
         assert pd.read_csv(folder / "transfer.csv")["accuracy_pct"].notna().all() == known
 
 
@@ -452,16 +451,14 @@ def test_a_sweep_without_its_store_keeps_its_table(
     bench_run: Run,
     output_dir: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert bench_run("-m", "scheme=none,fc", "name=copied", *QUICK, *DRAWS).status == 0
     shutil.copytree(output_dir / "copied", tmp_path / "a" / "copied")
     before = (tmp_path / "a" / "copied" / "results.csv").read_bytes()
-    monkeypatch.setattr(sys, "argv", ["bench.aggregate", str(tmp_path / "a" / "copied")])
     for words in ("its store, ", "its store has none of its records; nothing was written"):
         with pytest.raises(SystemExit) as ended:
-            aggregate.main()
+            cli.main(["table", str(tmp_path / "a" / "copied")])
         assert ended.value.code == 2
         said = capsys.readouterr().err.strip()
         assert words in said

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 import bench
-from bench import attacking, cell, composing, datasets, plan, schemes
+from bench import attacking, cell, choices, composing, datasets, plan, schemes
 from bench.defended import Defended
 from bench.results import fingerprint
 from bench.results.store import Kept, key_of
@@ -278,7 +278,7 @@ def attacked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_whatever_leaves_samples_as_they_are_attacks_nothing(
     own: Own, output_dir: Path, attacked: list[str]
 ) -> None:
-    text = (Path(composing.conf_dir()) / "scheme" / "fc.yaml").read_text()
+    text = (Path(choices.conf_dir()) / "scheme" / "fc.yaml").read_text()
     _, found = own("mynothing", "", **{"scheme/namesake": text})
 
     def run(*arguments: str) -> dict:

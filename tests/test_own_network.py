@@ -10,7 +10,7 @@ from owning import Own, writer
 from safetensors.torch import save_file
 from torch import nn
 
-from bench import cell, cli, parts, plan
+from bench import cell, listing, parts, plan
 from bench.checks import ConfigError, NotApplicable
 from bench.composing import compose
 from bench.datasets import digits
@@ -276,12 +276,13 @@ def test_probabilities_are_said_and_a_submodule_s_outputs_taken_instead(mine: Mi
 
 
 def test_ls_sites_prints_paths_and_shapes(mine: Mine) -> None:
-    lines = cli.list_sites(
+    config = compose(
         [
             "model=net", "+model.sites.again=body.2", "+model.sites.lost=body.9",
             "dataset=test_alone", f"data_dir={mine.folder}", *mine.found,
         ]
-    ).splitlines()  # fmt: skip
+    )  # fmt: skip
+    lines = listing.sites(config).splitlines()
     assert lines[0].split() == ["path", "output", "what", "it", "is", "site"]
     table = {line.split()[0]: line.split() for line in lines[1:]}
     assert table['""'][1:] == ["1x8x8", "the", "image,", "before", "preprocessing", "input"]

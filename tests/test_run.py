@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from running import Run, fresh, start
 
-from bench import axes, checks, composing, config
+from bench import axes, checks, choices, config
 from bench.results.store import Store
 
 QUICK = ("samples=8", "training.epochs=3", "evaluation.draws=4")
@@ -350,7 +350,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
         assert process.returncode == 130, err
         assert "Traceback" not in err
     else:
-        assert not summary.write(tmp_path / "outputs" / "sweep")
+        assert not summary.write(tmp_path / "outputs" / "sweep")[1]
     # either way the table is whole: what is not done yet is in it
     frame = results(tmp_path / "outputs")
     assert list(frame["status"]) == ["ok", "ok", "ok", "missing", "missing"]
@@ -362,13 +362,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
 
 
 def test_config_is_found_beside_the_package_or_inside_it() -> None:
-    assert (Path(composing.conf_dir()) / "scheme" / "all.yaml").exists()
+    assert (Path(choices.conf_dir()) / "scheme" / "all.yaml").exists()
 
 
 def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
     """A file that the schema or the model refuses would only be seen by its first user."""
     for group in axes.GROUPS:
-        for path in sorted((Path(composing.conf_dir()) / group).glob("*.yaml")):
+        for path in sorted((Path(choices.conf_dir()) / group).glob("*.yaml")):
             if group == "dataset" and path.stem != "digits":
                 continue
             small = ["samples=2", "training.epochs=6", "evaluation.draws=2"]

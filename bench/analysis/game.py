@@ -1,7 +1,7 @@
 """The game that "Defensive Dropout" speaks of (section 3.4), played out on records.
 
 Here belongs what each side's best strategy is, from the records of sweeps; no attack is run here. By
-itself: ``python -m bench.game outputs/sweep``, or several sweeps, whose cells are then one matrix.
+itself: ``python -m bench game outputs/sweep``, or several sweeps, whose cells are then one matrix.
 
 An attacker's strategy is an attack and its settings, a defender's is a model, a scheme, its rates and
 their settings. The payoff is the attack's success on fresh draws, in %: the attacker wants it high and
@@ -20,7 +20,6 @@ minimax. So the equilibrium's value and the minimax are the answers to the two k
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ from scipy.optimize import linprog
 
 from bench import axes
 from bench.checks import ConfigError
-from bench.command import Parser, fail, guarded
 from bench.results import sweep
 from bench.results.files import write_text
 from bench.results.store import OK
@@ -279,44 +277,44 @@ def printed(equilibrium: dict[str, Any], pairs: pd.DataFrame) -> str:
     )
 
 
-def write(results: Sequence[Path | Sweep], max_loss: float | None = None) -> list[Path]:
-    """Prints the games of sweeps and writes them into the first one's folder.
+def write(results: Sequence[Path | Sweep], max_loss: float | None = None) -> tuple[str, list[Path]]:
+    """Writes the games of sweeps into the first one's folder.
 
     Args:
         results: The sweeps, or their folders.
         max_loss: As for ``games``.
 
     Returns:
-        ``game.csv``, the payoffs and both mixes; ``equilibrium.json``, the answers; ``game_*.png``.
-        Nothing if no game has a strategy left on both sides.
+        The games and their answers as a person reads them; and what was written: ``game.csv``, the payoffs
+        and both mixes; ``equilibrium.json``, the answers; ``game_*.png``. Nothing is if no game has a
+        strategy left on both sides.
     """
     from bench.analysis import figures
 
     sweeps = [Sweep.of(one) for one in results]
     folder = sweeps[0].folder
     paths = [folder / "game.csv", folder / "equilibrium.json"]
-    answers = []
+    said, answers = [], []
     table = sweep.table(*sweeps)
     # what is left out of a game says by itself what it lacks
     table.say_damaged()
     for game in games(table, max_loss):
-        print(f"{game}: attack success on fresh draws, %")
-        for strategy, reason in game.left_out.items():
-            print(f"  left out: {strategy} {reason}")
+        said.append(f"{game}: attack success on fresh draws, %")
+        said += [f"  left out: {strategy} {reason}" for strategy, reason in game.left_out.items()]
         if game.payoffs.size:
             answers.append(answer(game))
-            print(printed(*answers[-1]))
+            said.append(printed(*answers[-1]))
         else:
-            print("  nothing is left to play with")
+            said.append("  nothing is left to play with")
     if not answers:
         _remove(folder)
-        return []
+        return "\n".join(said), []
     write_text(paths[0], pd.concat([pairs for _, pairs in answers]).to_csv(index=False))
     equilibria = [{**equilibrium, "max_loss": max_loss} for equilibrium, _ in answers]
     write_text(paths[1], json.dumps(equilibria, indent=1, default=lambda value: value.item()) + "\n")
     written = [*paths, *figures.games(answers, folder)]
     _remove(folder, but=written)
-    return written
+    return "\n".join(said), written
 
 
 def _remove(folder: Path, but: Sequence[Path] = ()) -> None:
@@ -324,24 +322,3 @@ def _remove(folder: Path, but: Sequence[Path] = ()) -> None:
     for old in (folder / "game.csv", folder / "equilibrium.json", *folder.glob("game_*.png")):
         if old not in but:
             old.unlink(missing_ok=True)
-
-
-@guarded
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command of the module's docstring; exit status 1 if no game is left, 2 for a bad argument."""
-    parser = Parser(
-        prog="python -m bench.game", description="Best attack, best defence, and the equilibrium, of sweeps."
-    )
-    parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps; the first gets the files")
-    parser.add_argument(
-        "--max-loss",
-        type=float,
-        help="points of accuracy that a defence has to cost less than (default: it may cost any)",
-    )
-    options = parser.parse_args(arguments)
-    if options.max_loss is not None and not 0 < options.max_loss < math.inf:
-        fail(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-    written = write(options.results, options.max_loss)
-    if not written:
-        fail("no game has an attack and a defence left", 1)
-    print(*written, sep="\n")

@@ -3,10 +3,9 @@
 Here belongs the drawing of gradients through the networks and schemes of a sweep's records, and what is
 said of them; no attack is run here. "Defensive Dropout" explains by the gradients' variance why a
 higher rate at test time holds better, and why stochastic activation pruning does not (section 3.3,
-Fig. 4). By itself: ``python -m bench.gradients outputs/sweep``.
+Fig. 4). By itself: ``python -m bench gradients outputs/sweep``.
 """
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from tqdm import tqdm
 
 from bench import axes, looks, parts, plan
 from bench.checks import ConfigError
-from bench.command import guarded
 from bench.datasets.arrays import unit
 from bench.measuring import gradients, intervals, ranks
 from bench.reader import STRANGER, Reader
@@ -265,15 +263,15 @@ def write(
     pixels: int = 5,
     seed: int = 0,
     reader: Reader = STRANGER,
-) -> list[Path]:
-    """Writes ``gradients.csv``, ``gradient_correlations.csv`` and the pictures, and prints both tables.
+) -> tuple[str, list[Path]]:
+    """Writes ``gradients.csv``, ``gradient_correlations.csv`` and the pictures.
 
     Args:
         sweeps, draws, images, pixels, seed, reader: As for ``points``.
         into: The folder that they are written to.
 
     Returns:
-        What was written.
+        Both tables as a person reads them; and what was written.
 
     Raises:
         ConfigError: as ``Sweep``; or where there are such files, and nothing of them could be made again.
@@ -283,10 +281,10 @@ def write(
     opened = [Sweep.of(one) for one in sweeps]
     frame = table(opened, draws, images, seed, reader)
     related = correlations(frame)
-    print(terminal(frame))
+    said = [terminal(frame)]
     if len(related):
         shown = [c for c in related if len(related[c].unique()) > 1 or c in ("measure", "spearman", "rows")]
-        print(related[shown].to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep="-"))
+        said.append(related[shown].to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep="-"))
     paths = [into / "gradients.csv", into / "gradient_correlations.csv"]
     if paths[0].exists():
         plan.check_not_outdated(into, list(frame.get("reason", [])))
@@ -299,30 +297,4 @@ def write(
     if frame["variance"].notna().any():
         paths.append(into / "gradient_variance.png")
         figures.gradient_measures(frame[frame["variance"].notna()], paths[-1])
-    return paths
-
-
-@guarded
-def main() -> None:
-    """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.gradients",
-        description="Draw the attacker's gradient through each defence of a sweep.",
-    )
-    parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
-    parser.add_argument(
-        "--folder", type=Path, help="put all sweeps into one table there, not each into its own"
-    )
-    parser.add_argument("--draws", type=int, default=50, help="gradients for each image (50)")
-    parser.add_argument("--images", type=int, default=20, help="of each record's images (20)")
-    parser.add_argument("--pixels", type=int, default=5, help="of one image, for the densities (5)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
-    Reader.add_arguments(parser)
-    given = parser.parse_args()
-    for name, least in (("draws", 2), ("images", 1), ("pixels", 1)):
-        if getattr(given, name) < least:
-            parser.error(f"--{name}: expected at least {least}, got {getattr(given, name)}")
-    sweeps = [(given.results, given.folder)] if given.folder else [([f], f) for f in given.results]
-    for folders, into in sweeps:
-        written = write(folders, into, given.draws, given.images, given.pixels, given.seed, Reader.of(given))
-        print("\n".join(map(str, written)))
+    return "\n".join(said), paths

@@ -2,13 +2,12 @@
 
 Here belongs which cells the search visits and when it stops. What a cell is and how it runs is
 ``cell``'s business; the folder that a search leaves is a sweep's, so that every command that reads
-records reads it too. ``python -m bench.search dataset=mnist model=four_conv attack=fgsm_fixed``
+records reads it too. ``python -m bench search dataset=mnist model=four_conv attack=fgsm_fixed``
 takes the settings of ``python -m bench.run``. As in the paper, accuracy is the test set's throughout.
 """
 
 import dataclasses
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ import pandas as pd
 
 from bench import cell, parts, plan
 from bench.analysis import figures
-from bench.checks import ConfigError, check_rate
-from bench.command import Parser, fail, guarded, hold, lost_signal
-from bench.composing import compose, one_line
+from bench.checks import ConfigError
+from bench.composing import compose
 from bench.config import Config
 from bench.plan import Cell
 from bench.results.files import write_document, write_text
@@ -36,6 +34,10 @@ FIGURES = {
     "l2_mean": ("L2", 2),
 }
 """Columns of the printed trace: the table's name, the printed one, and decimals."""
+
+
+class Failed(Exception):
+    """A network or a cell that a search needs failed: one line that names its rates."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,15 @@ class Cells:
     Args:
         config: The settings that they share.
         train_rates, step: As ``search`` takes them.
+        say: Called with a line on each of them that is done.
 
     Raises:
         ConfigError: for a cell that can't be used.
     """
 
-    def __init__(self, config: Config, train_rates: Sequence[float], step: float):
+    def __init__(self, config: Config, train_rates: Sequence[float], step: float, say: Callable[[str], None]):
         self.config = config
+        self.say = say
         self.folder = Path(config.output_dir) / config.name
         self.train_rates, self.test_rates = list(train_rates), [0.0, *rates_above(step)]
         self.cells = {
@@ -147,14 +151,14 @@ class Cells:
         """Test accuracy in % of a candidate's network without its scheme; trains it first if need be.
 
         Raises:
-            SystemExit: with status 1 and one line, for a network that can't be trained or measured.
+            Failed: for a network that can't be trained or measured.
         """
         start = time.perf_counter()
         ready = self.cells[train_rate, 0.0]
         try:
             right, seconds = cell.clean(ready)
         except cell.SAID as error:
-            fail(f"train_rate={train_rate:g}: {' '.join(str(error).split())}", 1)
+            raise Failed(f"train_rate={train_rate:g}: {' '.join(str(error).split())}") from None
         accuracy = 100 * float(right.mean())
         others = [self.cells[rate, 0.0] for rate in self.train_rates]
         left = sum(not c.store.path("checkpoints", c.checkpoint).exists() for c in others)
@@ -166,7 +170,7 @@ class Cells:
         """Test accuracy in % at a pair of rates, after the attack on it; from the store if it is there.
 
         Raises:
-            SystemExit: with status 1 and one line, for a cell that fails.
+            Failed: for a cell that fails.
         """
         start = time.perf_counter()
         ready = self.cells[train_rate, test_rate]
@@ -175,7 +179,7 @@ class Cells:
         write_manifest(self.folder, ready.store, cells)
         record = cell.run(ready)
         if record["status"] != OK:
-            fail(f"train_rate={train_rate:g} test_rate={test_rate:g}: {record['reason']}", 1)
+            raise Failed(f"train_rate={train_rate:g} test_rate={test_rate:g}: {record['reason']}")
         metrics = record["metrics"]
         accuracy, claimed, success = (
             100 * metrics[name]["mean"] for name in ("clean_accuracy", "claimed_success", "fresh_success")
@@ -193,11 +197,11 @@ class Cells:
 
     def _say(self, words: str, start: float, left: str, expected: float) -> None:
         rest = f"; {left}, about {expected / 60:.1f} min" if left else ""
-        print(f"{words}; {time.perf_counter() - start:.1f} s{rest}", flush=True)
+        self.say(f"{words}; {time.perf_counter() - start:.1f} s{rest}")
 
 
-def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path]:
-    """Prints a search's trace and answer, and writes ``trace.csv``, ``trace.png`` and ``result.json``.
+def write(found: Found, max_loss: float, step: float, folder: Path) -> tuple[str, list[Path]]:
+    """Writes a search's ``trace.csv``, ``trace.png`` and ``result.json``.
 
     Args:
         found: What ``search`` gave.
@@ -205,7 +209,7 @@ def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path
         folder: Where the cells that it visited are listed, and where the files go.
 
     Returns:
-        The files' paths.
+        Its trace and its answer as a person reads them; and what was written.
     """
     frame = Sweep(folder).table().frame
     answer = frame[frame["test_rate"] == found.test_rate].iloc[0]
@@ -228,15 +232,14 @@ def write(found: Found, max_loss: float, step: float, folder: Path) -> list[Path
     title = f"{', '.join(named)}: test rate {found.test_rate:g} for less than {max_loss:g} points of accuracy"
     figures.curves(frame, paths[1], title)
     write_document(paths[2], "search", folder.name, result)
-    print(_printed(frame))
     last, accuracy = found.trace[-1]
     why = f"{last:g} costs {best - accuracy:.2f} points" if found.broken else "no rate is left below 1"
-    print(
+    said = (
         f"train_rate={found.train_rate:g} test_rate={found.test_rate:g} ({why}): "
         f"accuracy {answer['clean_accuracy_pct']:.2f} % of {best:.2f} %, attack success on fresh draws "
         f"{answer['fresh_success_pct']:.1f} % of {baseline['fresh_success_pct']:.1f} % undefended"
     )
-    return paths
+    return f"{_printed(frame)}\n{said}", paths
 
 
 def _number(value: Any) -> float | None:
@@ -253,49 +256,3 @@ def _printed(frame: pd.DataFrame) -> str:
             for v, a, b in zip(frame[column], low, high, strict=True)
         ]
     return shown.to_string(index=False)
-
-
-@guarded
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command of the module's docstring.
-
-    Exit status: 0, or 1 if a cell failed, 2 for a setting that can't be used, 130 after Ctrl-C, 143 after
-    SIGTERM.
-    """
-    parser = Parser(
-        prog="python -m bench.search",
-        description='"Defensive Dropout", Algorithm 1: the rate in training and the rate at test time.',
-    )
-    parser.add_argument("overrides", nargs="*", help="settings as python -m bench.run takes them")
-    parser.add_argument(
-        "--config-dir",
-        "-cd",
-        type=Path,
-        help="folder of files of your own, as for python -m bench.run",
-    )
-    parser.add_argument("--max-loss", type=float, default=1.0, help="points of accuracy (default: 1)")
-    parser.add_argument(
-        "--train-rates", type=float, nargs="+", default=[0.3, 0.5, 0.7], help="default: 0.3 0.5 0.7"
-    )
-    parser.add_argument("--step", type=float, default=0.1, help="of the rate at test time (default: 0.1)")
-    options = parser.parse_intermixed_args(arguments)
-    train_rates = list(dict.fromkeys(options.train_rates))
-    try:
-        for rate in train_rates:
-            check_rate("--train-rates", rate)
-        if not 0.001 <= options.step < 1:
-            raise ConfigError(f"--step: expected a number in [0.001, 1), got {options.step:g}")
-        if not 0 < options.max_loss < math.inf:
-            raise ConfigError(f"--max-loss: expected points of accuracy over 0, got {options.max_loss:g}")
-        cells = Cells(settle(options.overrides, options.config_dir), train_rates, options.step)
-    # foreign code may raise anything when it is imported or made
-    except Exception as error:
-        lost_signal()
-        fail(one_line(error, options.overrides))
-    lock = hold(cells.folder)
-    try:
-        found = search(cells.accuracy, cells.evaluate, train_rates, options.max_loss, options.step)
-        print(*write(found, options.max_loss, options.step, cells.folder), sep="\n")
-    finally:
-        if lock is not None:
-            lock.release()

@@ -13,24 +13,26 @@ from typing import Any
 import pandas as pd
 
 from bench.axes import NAMES
+from bench.checks import ConfigError
 from bench.results import files as records
 from bench.results.columns import COLUMNS
 from bench.results.files import write_text
-from bench.results.store import OK
-from bench.results.sweep import SETTLED, Sweep, Table
+from bench.results.store import MISSING, OK
+from bench.results.sweep import NOT_RUN, SETTLED, Sweep, Table
 
 SHORT = {column.name: column.short for column in COLUMNS if column.short}
 """The columns that matter most, and what the terminal calls them."""
 
 
-def write(results: Path | Sweep) -> bool:
-    """Writes ``results.csv`` and the heatmaps of a sweep, and prints its table.
+def write(results: Path | Sweep) -> tuple[str, bool]:
+    """Writes ``results.csv`` and the heatmaps of a sweep.
 
     Args:
         results: The sweep, or its folder.
 
     Returns:
-        Whether every cell is done or can't be, and everything could be written.
+        Its table as a person reads it, and the files that were written; and whether every cell is done or
+        can't be, and everything could be written.
 
     Raises:
         ConfigError: as ``Sweep``.
@@ -39,17 +41,31 @@ def write(results: Path | Sweep) -> bool:
 
     sweep = Sweep.of(results)
     folder, table = sweep.folder, sweep.table()
-    print(terminal(table))
+    said = terminal(table)
     try:
         write_text(folder / "results.csv", table.frame.to_csv(index=False))
         written = [folder / "results.csv", *figures.heatmaps(table, folder)]
     except OSError as error:
         where = error.filename or folder
         records.log.warning("%s: can't be written (%s)", where, error.strerror or error)
-        return False
-    for path in written:
-        print(path)
-    return bool(table.frame["status"].isin(SETTLED).all())
+        return said, False
+    whole = bool(table.frame["status"].isin(SETTLED).all())
+    return "\n".join([said, *map(str, written)]), whole
+
+
+def check_found(sweep: Sweep) -> None:
+    """Logs which of a sweep's records are missing or can't be read.
+
+    Raises:
+        ConfigError: if all of them are.
+    """
+    found = sweep.table()
+    if (found.frame["status"] == MISSING).all():
+        # a copy of a sweep beside another store would lose its table
+        first = found.frame["reason"].iloc[0]
+        why = "has none of its records" if first == NOT_RUN else f"has none that can be read ({first})"
+        raise ConfigError(f"{sweep.folder}: its store {why}; nothing was written")
+    found.say_missing(sweep)
 
 
 def terminal(table: Table) -> str:

@@ -3,10 +3,9 @@
 Here belongs who recognises whose samples, from records and saved samples; no attack is run here.
 The idea is that of "Dropout in Testing Phase", Tables 3 and 5: column, the scheme that samples were
 generated under; row, the scheme that recognises them; each cell, how often the true label is output.
-By itself: ``python -m bench.transfer outputs/sweep``.
+By itself: ``python -m bench transfer outputs/sweep``.
 """
 
-import argparse
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from tqdm import tqdm
 
 from bench import axes, looks, plan
 from bench.checks import ConfigError
-from bench.command import guarded
 from bench.defended import Defended
 from bench.measuring import intervals
 from bench.reader import STRANGER, Reader
@@ -270,17 +268,3 @@ def remove(results: Path, but: Sequence[Path] = ()) -> None:
     for old in (results / "transfer.csv", *results.glob("transfer_*.png")):
         if old not in but:
             old.unlink(missing_ok=True)
-
-
-@guarded
-def main() -> None:
-    """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.transfer", description="Write a sweep's cross recognition."
-    )
-    parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps, such as outputs/sweep")
-    Reader.add_arguments(parser)
-    given = parser.parse_args()
-    for folder in given.results:
-        written = write(folder, Reader.of(given))
-        print("\n".join(map(str, written)) or f"{folder}: fewer than two schemes, nothing to compare")

@@ -4,7 +4,7 @@ Here belongs what that paper shows, and what of its sweeps' records is set besid
 ``defensive_dropout_claims``. After ``python -m bench.run -m +experiment=defensive_dropout/NAME`` for each
 NAME of ``SWEEPS``:
 
-    python -m bench.papers.defensive_dropout outputs/defensive_dropout
+    python -m bench paper defensive_dropout outputs/defensive_dropout
 
 writes ``outputs/defensive_dropout/report/``, from those sweeps that are there, with the gradients, the
 game, and the searches of Algorithm 1 that are kept in folders named ``search_*`` beside them.
@@ -20,7 +20,7 @@ import pandas as pd
 
 from bench.analysis import figures, game, gradients
 from bench.checks import ConfigError
-from bench.command import guarded
+from bench.command import moved
 from bench.measuring.intervals import Estimate, difference
 from bench.papers import report
 from bench.papers.claims import words
@@ -223,7 +223,7 @@ def _more(page: Page, sweeps: Mapping[str, Swept], findings: Findings, reader: R
             page.say(f"## {heading}", f"![{title}]({name}.png)")
     drawn = [sweeps[name].folder for name in ("cifar10_cw", "cifar10_sap") if sweeps[name].run]
     if drawn:
-        page.written += gradients.write(drawn, page.folder, reader=reader)
+        page.written += gradients.write(drawn, page.folder, reader=reader)[1]
         page.say(
             "## Fig. 4: the attacker's gradient, draw by draw",
             "![gradients at five values of one image](gradients.png)",
@@ -324,11 +324,5 @@ PAPER = Paper(
 )
 
 
-@guarded
-def main() -> None:
-    """The command of the module's docstring."""
-    report.command(PAPER, __doc__)
-
-
 if __name__ == "__main__":
-    main()
+    moved("bench.papers.defensive_dropout", "paper defensive_dropout")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.command import Parser
+from bench.checks import ConfigError
 from bench.measuring import ranks
 from bench.papers import published
 from bench.papers.claims import NOT_MEASURED, Claim
@@ -196,8 +196,11 @@ def write(paper: Paper, folder: Path, reader: Reader = STRANGER) -> list[Path]:
         What was written.
 
     Raises:
-        ConfigError: for a sweep that can't be read.
+        ConfigError: for a sweep that can't be read, or if none of the paper's was run.
     """
+    if not any((folder / name / "cells.json").exists() for name in paper.sweeps):
+        first = next(iter(paper.sweeps))
+        raise ConfigError(f"{folder}: no sweep; run python -m bench.run -m +experiment={paper.name}/{first}")
     sweeps = {name: Swept.read(folder / name) for name in paper.sweeps}
     findings = paper.measure(sweeps, reader)
     page = Page(folder / "report")
@@ -217,18 +220,6 @@ def write(paper: Paper, folder: Path, reader: Reader = STRANGER) -> list[Path]:
     page.csv("verdicts", verdicts)
     page.say("## Summary", _summary(related, verdicts))
     return page.close()
-
-
-def command(paper: Paper, description: str) -> None:
-    """The command of a paper's module: ``python -m bench.papers.NAME [FOLDER]``."""
-    parser = Parser(prog=f"python -m bench.papers.{paper.name}", description=description)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("outputs") / paper.name)
-    Reader.add_arguments(parser)
-    given = parser.parse_args()
-    if not any((given.folder / sweep / "cells.json").exists() for sweep in paper.sweeps):
-        some = next(iter(paper.sweeps))
-        parser.error(f"{given.folder}: no sweep; run python -m bench.run -m +experiment={paper.name}/{some}")
-    print("\n".join(map(str, write(paper, given.folder, Reader.of(given)))))
 
 
 def entry(paper: Paper, table: str, row: Row) -> str:

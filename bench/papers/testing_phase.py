@@ -3,7 +3,7 @@
 Here belongs what that paper says and how its sentences are tested, from the records of its two
 sweeps. After ``python -m bench.run -m +experiment=testing_phase/targeted`` and ``.../top3``:
 
-    python -m bench.papers.testing_phase outputs/testing_phase
+    python -m bench paper testing_phase outputs/testing_phase
 
 writes ``outputs/testing_phase/report/``.
 """
@@ -14,8 +14,8 @@ import pandas as pd
 
 from bench.analysis import accuracy, figures, transfer
 from bench.checks import ConfigError
-from bench.command import guarded
-from bench.papers import pictures, report
+from bench.command import moved
+from bench.papers import pictures
 from bench.papers.published import MEAN, Findings, with_means
 from bench.papers.report import Page, Paper, Swept, Table
 from bench.papers.testing_phase_claims import ATTACKS, CLAIMS, NAMES, RECOGNITION, SCHEMES
@@ -186,11 +186,5 @@ PAPER = Paper(
 )
 
 
-@guarded
-def main() -> None:
-    """The command of the module's docstring."""
-    report.command(PAPER, __doc__)
-
-
 if __name__ == "__main__":
-    main()
+    moved("bench.papers.testing_phase", "paper testing_phase")

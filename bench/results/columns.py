@@ -1,7 +1,8 @@
 """The columns of a table of records: each a name, a path into a record, and what it means.
 
 Here belongs what can be read off one record. What compares records does not. The order of ``results.csv``,
-the terminal's short names, the titles of pictures and the README's table of columns are all of ``COLUMNS``.
+the terminal's short names, the titles of pictures and the table of docs/reference/columns.md are all of
+``COLUMNS``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ class Column:
         name: In ``results.csv``.
         path: Where it is in a record, such as ``metrics.fresh_draws``; a record that lacks it, an older one
             or one of a hole, leaves the column empty.
-        meaning: What it says, in the README's words.
+        meaning: What it says, in the words of docs/reference/columns.md.
         scale: What the value is multiplied by: 100 for a share in %.
         interval: Whether the path leads to a ``mean`` with its ``low`` and ``high``: these are columns beside
             it, ``<name>_low`` and ``<name>_high``, where a record has them.

@@ -1,8 +1,26 @@
 """The store: whatever was computed, under a hash of everything that decides it.
 
 Here belongs how results are kept and found again: ``Store.remember`` is the one place where anything is
-kept, as checkpoints, samples, or looks at either. What a record says is decided in ``cell``; tables of
+kept, as checkpoints, samples, or looks at either. What a record says is decided in ``record``; tables of
 many records are made elsewhere.
+
+What is in the folder, ``<output_dir>/store``:
+
+    records/KEY.json: what became of a cell: its settings, figures, and the keys of all that it is made of.
+    checkpoints/KEY.safetensors: a trained network's weights, under a hash of data, architecture and training.
+    samples/KEY.safetensors: adversarial images of an attack (``perturbed``, n x channels x height x width,
+        floats in [0, 1]), and of each row its ``indices`` (place among the test images), ``labels``,
+        ``targets`` and ``claimed``; and, where they can be told, ``given_up``, ``too_far``,
+        ``without_start``, ``zero_gradient``.
+    looks/KEY.json: what was seen of a defended network: ``clean`` and ``accuracy`` (which images it gets
+        right, as a word of 0 and 1), ``fresh draws`` (of each sample, on how many draws the criterion holds
+        and the true label is given). ``about`` says what was asked, ``value`` what was seen.
+    gradients/KEY.safetensors: the attacker's gradients through a defence: their variance, and single draws.
+    locks/KEY.lock: held by the process that trains or attacks; may be removed when nothing runs.
+    format.json: the format of the store's files, so that those of an earlier version are counted once.
+    kept.json: only where ``python -m bench keep`` made the store: nothing is computed in it.
+
+A file that was damaged is renamed to ``NAME.damaged-1`` and made again.
 """
 
 from __future__ import annotations

@@ -2,6 +2,26 @@
 
 Here belongs how a sweep is found again and laid out. What is said of it to a person is in
 ``analysis.summary``; what a column is, in ``columns``.
+
+What is in its folder, ``<output_dir>/<name>``:
+
+    cells.json: the manifest: where the store is, and of each cell, in their order, ``key``, ``config`` and
+        ``checkpoint``.
+    results.csv: one row a cell; its columns are described in docs/reference/columns.md.
+    heatmap_*.png: success, accuracy and distance of each attack and scheme; one file for each other choice.
+    transfer.csv: who recognises whose adversarial samples, one row a pair; ``transfer_*.png`` shows it.
+    transfer_*.png: the same as pictures.
+    game.csv: by ``python -m bench game``: payoffs and both sides' mixes; ``game_*.png`` shows them.
+    game_*.png: the same as a picture.
+    equilibrium.json: by ``python -m bench game``: best answers, equilibrium, and bounds of its value.
+    gradients.csv: by ``python -m bench gradients``: one row a cell; ``gradient_correlations.csv`` says how
+        they rank against success.
+    gradient_correlations.csv: rank correlations.
+    gradients.png: densities at single values of one image.
+    gradient_variance.png: variance against success.
+    trace.csv: by ``python -m bench search``: one row a step; ``trace.png`` shows it.
+    trace.png: the same as a picture.
+    result.json: by ``python -m bench search``: the rates that were chosen.
 """
 
 import json

@@ -10,6 +10,7 @@ from running import Outcome, Run
 from bench import axes
 from bench.analysis import game
 from bench.checks import ConfigError
+from bench.cli import main
 from bench.results.columns import COLUMNS
 from bench.results.store import Store
 from bench.results.sweep import Table, write_manifest
@@ -214,13 +215,13 @@ def test_cells_of_different_networks_are_no_game() -> None:
 
 @pytest.fixture
 def bench_game(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs ``python -m bench.game`` in this process."""
+    """Runs ``python -m bench game`` in this process."""
 
     def run(*arguments: str) -> Outcome:
         capsys.readouterr()
         status = 0
         try:
-            game.main(arguments)
+            main(["game", *arguments])
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()

@@ -1,5 +1,4 @@
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from bench import datasets, plan
 from bench.analysis import gradients
+from bench.cli import main
 from bench.defended import Defended
 from bench.measuring import gradients as drawing
 from bench.measuring import intervals
@@ -34,10 +34,9 @@ def swept(bench_run: Run, output_dir: Path) -> Path:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def command() -> Callable[..., None]:
     def call(*arguments: object) -> None:
-        monkeypatch.setattr(sys, "argv", ["bench.gradients", *map(str, arguments)])
-        gradients.main()
+        main(["gradients", *map(str, arguments)])
 
     return call
 

@@ -8,6 +8,7 @@ from running import Outcome
 
 from bench import cell
 from bench.analysis import search
+from bench.cli import main
 from bench.measuring import passes
 from bench.results.store import Store
 from bench.training import kept
@@ -89,13 +90,13 @@ def test_of_equally_accurate_networks_the_first_is_taken() -> None:
 
 @pytest.fixture
 def bench_search(output_dir: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs ``python -m bench.search`` in this process, into the shared folder."""
+    """Runs ``python -m bench search`` in this process, into the shared folder."""
 
     def run(*arguments: str) -> Outcome:
         capsys.readouterr()
         status = 0
         try:
-            search.main([f"output_dir={output_dir}", *arguments])
+            main(["search", f"output_dir={output_dir}", *arguments])
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()

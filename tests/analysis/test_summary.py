@@ -11,7 +11,7 @@ import pytest
 import torch
 from recording import record, settings
 
-from bench.analysis import aggregate, figures, summary
+from bench.analysis import summary
 from bench.results import files
 from bench.results.store import Store
 from bench.results.sweep import Sweep, Table, write_manifest
@@ -20,7 +20,8 @@ from bench.results.sweep import Sweep, Table, write_manifest
 def test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it(
     sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not summary.write(sweep)
+    said, whole = summary.write(sweep)
+    assert not whole
     frame = pd.read_csv(sweep / "results.csv")
     assert list(frame["status"]) == ["ok", "not_applicable", "failed", "missing"]
     assert list(frame["reason"].fillna("")) == ["", "can't serve", "it broke", "not run yet"]
@@ -28,37 +29,16 @@ def test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it(
     assert frame["fresh_success_pct_low"][0] == pytest.approx(40)
     assert frame["fresh_success_pct"][1:].isna().all()
     assert len(list(sweep.glob("heatmap_*.png"))) == 1
-    assert "it broke" in capsys.readouterr().out
+    assert "it broke" in said
+    assert said.splitlines()[-2] == str(sweep / "results.csv")
+    # that is the command's to print
+    assert capsys.readouterr().out == ""
 
 
 def test_a_sweep_is_whole_when_the_rest_cannot_be(sweep: Path) -> None:
     cells = json.loads((sweep / "cells.json").read_text())["cells"]
     write_manifest(sweep, Store(sweep.parent / "store"), cells[:2])
-    assert summary.write(sweep)
-
-
-def test_the_command_says_what_is_missing_and_whether_a_sweep_is_whole(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def status(*folders: Path) -> object:
-        monkeypatch.setattr(sys, "argv", ["bench.aggregate", *map(str, folders)])
-        with pytest.raises(SystemExit) as ended:
-            aggregate.main()
-        return ended.value.code
-
-    monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
-    assert status(sweep) == 1
-    assert f"{sweep}: 1 of 4 cells have no record (not run yet, or removed)" in caplog.text
-    store = Store(sweep.parent / "store")
-    other = sweep.with_name("other")
-    write_manifest(other, store, json.loads((sweep / "cells.json").read_text())["cells"][:2])
-    assert status(other) == 0
-    # of several sweeps each has to be
-    assert status(sweep, other) == status(other, sweep) == 1
-    write_manifest(sweep, store, [{"key": "x", "config": settings(), "checkpoint": None}])
-    before = (sweep / "results.csv").read_bytes()
-    assert status(sweep) == 2
-    assert (sweep / "results.csv").read_bytes() == before
+    assert summary.write(sweep)[1]
 
 
 def test_an_attack_that_never_succeeds_has_no_distance() -> None:

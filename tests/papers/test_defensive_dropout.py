@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from running import Run
 
-from bench.composing import conf_dir
+from bench.choices import conf_dir
 from bench.measuring.intervals import estimate
 from bench.papers import defensive_dropout, defensive_dropout_claims, published, report
 from bench.papers.published import Findings

@@ -204,15 +204,6 @@ def test_a_verdict_turns_when_the_figures_do() -> None:
     )
 
 
-def test_a_sweep_that_was_not_run_is_named(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["testing_phase", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        testing_phase.main()
-    assert ended.value.code == 2
-
-
 def verdicts_of(findings: Findings, words: str) -> list[tuple[str, str]]:
     found = judged(findings, words)
     return list(zip(found["verdict"], found["evidence"], strict=True))

@@ -1,6 +1,5 @@
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,6 @@ from bench import axes
 from bench.results.columns import COLUMNS, Column
 from bench.results.sweep import Table
 
-README = Path(__file__).parents[2] / "README.md"
 # what scripts of users' own read: results.csv of a sweep in which every attack succeeded
 HEADER = (
     "dataset,model,training,scheme,attack,criterion,train_rate,test_rate,seed,status,reason,warnings,images,given_up,"
@@ -90,9 +88,3 @@ def test_what_is_said_of_a_result_is_one_text() -> None:
     first, other = Table.of([said, record("b", settings())]).frame["warnings"]
     assert first == "one thing; another"
     assert pd.isna(other)
-
-
-def test_the_readme_explains_every_column_in_its_order() -> None:
-    _, _, text = README.read_text().partition("| column | meaning |")
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("\n\n")[0], re.MULTILINE)
-    assert rows == [(column.name, column.meaning) for column in COLUMNS]
