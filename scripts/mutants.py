@@ -199,6 +199,7 @@ STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_pass
 API = "tests/test_api.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
 FOREIGN, CLI = "tests/test_foreign.py::test_", "tests/test_cli.py::test_"
+PROGRESS = "tests/analysis/test_progress.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
@@ -875,16 +876,21 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/analysis/summary.py": [
         ("holes are printed without a reason", 'frame.loc[frame["status"] != OK, "reason"]', 'frame.loc[frame["status"] == OK, "reason"]',
          "tests/analysis/test_summary.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
-        ("what an earlier sweep has left counts for the time", "now = sum(stamp >= start for stamp in written)", "now = len(written)",
-         "tests/analysis/test_summary.py::test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike"),
-        ("networks to train take no time", "training / len(fitted) * untrained", "0 * untrained",
-         "tests/analysis/test_summary.py::test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike"),
         ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("records that are missing are not said", "    found.say_missing(sweep)\n", "", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("a library that prints", "    said = terminal(table)\n", "    said = terminal(table)\n    print(said)\n",
          "tests/analysis/test_summary.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
         ("drawing is imported before a table is printed", "from bench.results import files as records\n", "from bench.analysis import figures as figures\nfrom bench.results import files as records\n",
          "tests/analysis/test_summary.py::test_a_table_is_printed_without_what_runs_attacks_or_draws"),
+    ],
+    "bench/analysis/progress.py": [
+        ("what an earlier sweep has left counts for the time", "if stamp.st_mtime >= start}", "}", f"{PROGRESS}what_an_earlier_run_has_left_took_no_time_and_tells_of_it"),
+        ("networks to train take no time", "self.untrained * each *", "0 * each *", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
+        ("every attack takes as long", "lambda c: c[\"samples\"] * _passes(c))", "lambda c: c[\"samples\"])", f"{PROGRESS}an_attack_that_was_not_run_yet_takes_as_long_as_its_passes_say"),
+        ("a cell's training is its own time", "        total -= max(", "        total -= 0 * max(", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
+        ("the cross recognition takes no time", "expected.passes(_pairs(entries)) if transfer else 0.0", "0.0", f"{PROGRESS}the_cross_recognition_is_left_too"),
+        ("what isn't random is drawn too", "return 1 if fixed else", "return 1 if False else", f"{PROGRESS}where_nothing_is_random_an_image_is_passed_once"),
+        ("a minute and a half is a minute", "if seconds >= 120:", "if seconds >= 30:", f"{PROGRESS}under_two_minutes_it_is_seconds"),
     ],
     "bench/analysis/keep.py": [
         ("single draws are kept", "if n != SINGLE_DRAWS}", "}", "tests/analysis/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
