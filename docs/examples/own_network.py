@@ -1,6 +1,6 @@
 """A pretrained network of one's own under dropout: what is left of two attacks on draws they have not seen.
 
-    python docs/examples/make_net.py && python docs/examples/own_network.py
+python docs/examples/make_net.py && python docs/examples/own_network.py
 """
 
 import torch

@@ -1,6 +1,6 @@
-"""The papers' idea on digits: adversarial samples rarely hold on another draw, unless an attacker asks for more.
+"""The papers' idea on digits: adversarial samples rarely hold on another draw, unless one asks for more.
 
-    python docs/examples/make_net.py && python docs/examples/papers_idea.py
+python docs/examples/make_net.py && python docs/examples/papers_idea.py
 """
 
 import torch
@@ -12,11 +12,11 @@ net = torch.nn.Sequential(
 )
 net.load_state_dict(torch.load("net.pt", weights_only=True))
 images, labels = bench.load_dataset("digits").test(50, right_by=net)
-# C&W's L2 attack as published, and with a margin of kappa 5, by somebody who knows that the defence is random
+# C&W's L2 attack as published, and with a margin (kappa 5), for who knows that the defence is random
 attacks = ["cw_l2", "cw_l2_confident"]
 for rate in (0.0, 0.1, 0.3, 0.5):
     defended = bench.Defended(net, sites={"hidden": "2"}, scheme={"hidden": rate})
     table = bench.evaluate(defended, images, labels, attacks).table.set_index("attack")
-    claimed, success = table["claimed_success_pct"], table["fresh_success_pct"]
+    claims, holds = table["claimed_success_pct"], table["fresh_success_pct"]
     for name in attacks:
-        print(f"dropout {rate:.1f}  {name:15}  claims {claimed[name]:5.1f} %, holds on {success[name]:5.1f} %")
+        print(f"dropout {rate:.1f}  {name:15}  claims {claims[name]:5.1f} %, holds on {holds[name]:5.1f} %")
