@@ -54,7 +54,7 @@ class Call:
         draws, seed, batch_size, threads: As the settings of these names.
         store: The folder that results are kept in.
         kept: Whether it outlasts the call.
-        progress: Whether a terminal is shown a bar.
+        progress: Whether a bar is shown.
     """
 
     defended: Defended

@@ -470,6 +470,15 @@ def test_a_network_that_draws_by_itself_is_refused_and_draws_nothing(some: tuple
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_bar_is_shown_where_it_is_asked_for(
+    net: nn.Module, some: tuple[Tensor, Tensor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench.evaluate(defended(net), *some, ["fgsm"], draws=2)
+    assert capfd.readouterr() == ("", "")
+    bench.evaluate(defended(net), *some, ["fgsm"], draws=2, progress=True)
+    assert "fgsm:" in capfd.readouterr().err
+
+
 QUIET = """
 import logging, sys, torch, bench
 net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10), torch.nn.Softmax(-1))
@@ -620,6 +629,8 @@ BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
     "no count": (lambda n, x, y: bench.load_dataset("digits").test(0), "^count: expected at least 1, got 0"),
     "attack": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["deepfol"]), "^attack=deepfol: no such choice; all"),
     "one attack": (lambda n, x, y: bench.evaluate(defended(n), x, y, "deepfool"), "^attacks: expected a list"),
+    "no attacks": (lambda n, x, y: bench.evaluate(defended(n), x, y, []), "^attacks: .*of at least one, got"),
+    "right_by": (lambda n, x, y: bench.load_dataset("digits").test(5, right_by=nn.Identity()), "^model: Identity gives torch.float32 of shape"),
     "no attack": (lambda n, x, y: bench.evaluate(defended(n), x, y, [7]), "^attacks: expected names of conf/attack"),
     "epsilon": (lambda n, x, y: bench.evaluate(defended(n), x, y, [("pgd", -1)]), "epsilon: expected a number over 0"),
     "criterion": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="topk"), "can't serve topk"),
