@@ -130,6 +130,10 @@ def attack(
         disable=None if progress is None else not progress,
         leave=False,
     )
+    said = {}
+    # this project's own say how many images of a batch are done
+    if successes is None and type(run).__module__.startswith("bench.attacks."):
+        said["progress"] = lambda done, count: bar.update(tried + done - bar.n)
     with bar, seeded(seed, device):
         while tried < len(images) and (successes is None or succeeded < successes):
             # few are tried too many, and the last ones are not tried one by one
@@ -137,7 +141,7 @@ def attack(
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
             with counted(model) as seen, settings_kept(), hooks_kept(model):
                 given = unit(images[batch]).to(device)
-                results.append(_batch(run, name, epsilon, victim, given, goal, batch))
+                results.append(_batch(run, name, epsilon, victim, given, goal, batch, **said))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
             passes.backward += seen.backward
@@ -230,9 +234,10 @@ def _batch(
     images: Tensor,
     goal: Callable[[slice], Criterion],
     batch: slice,
+    **said: Callable[[int, int], object],
 ) -> _Rows:
     try:
-        given = run(victim, images.clone(), goal(batch), epsilons=epsilon)
+        given = run(victim, images.clone(), goal(batch), epsilons=epsilon, **said)
     except (ValueError, AssertionError) as error:
         # on a random network the point is lost again where another draw says so, which Foolbox asserts
         foolboxes = type(run).__module__.partition(".")[0] == "foolbox"

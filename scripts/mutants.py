@@ -825,6 +825,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measuring/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
+        ("the bar waits for the end of a batch", "    if successes is None and type(run)", "    if False and type(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),

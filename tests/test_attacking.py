@@ -1,3 +1,4 @@
+import io
 from typing import Any
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 import torch
 from foolbox.criteria import Misclassification
 from torch import nn
+from tqdm import tqdm
 
 from bench import attacking
+from bench.attacks import LBFGSAttack
 from bench.crafting import Order, craft
 from bench.datasets.arrays import unit
 from bench.defended import Defended
@@ -47,6 +50,27 @@ def test_grey_levels_are_scaled_a_batch_at_a_time(network: nn.Module, images: to
     assert torch.equal(found.images, unit(images))
     # floats are what they are
     assert torch.equal(crafted(run, network, unit(images)).images, unit(images))
+
+
+def test_the_bar_moves_while_a_batch_is_attacked(
+    network: nn.Module, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            moved = super().update(n)
+            seen.append(self.n)
+            return moved
+
+    monkeypatch.setattr(
+        attacking, "tqdm", lambda **given: Bar(**{**given, "disable": False, "file": io.StringIO()})
+    )
+    crafted(LBFGSAttack(), network, images)
+    # of batches of two
+    assert {1, 3} & set(seen)
+    assert seen == sorted(seen)
+    assert seen[-1] == len(images)
 
 
 def test_hooks_that_an_attack_leaves_or_takes_away_change_nothing_later(
