@@ -23,11 +23,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bench.datasets.arrays import unit
-from bench.defended import NotFinite
+from bench.defended import NotFinite, hooks_kept
 from bench.passing import Passes, counted
 from bench.process import seeded
 from bench.results import fingerprint
-from bench.results.identity import HOOKS
 
 NEAR = 1e-6
 """How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""
@@ -199,19 +198,6 @@ def settings_kept() -> Iterator[None]:
         torch.set_grad_enabled(grad)
         torch.set_num_threads(threads)
         os.chdir(folder)
-
-
-@contextlib.contextmanager
-def hooks_kept(model: nn.Module) -> Iterator[None]:
-    """Hooks that an attack leaves in a network, or takes away, would be there, or be missing, later."""
-    all_of = [getattr(part, name) for part in model.modules() for name in HOOKS]
-    before = [dict(hooks) for hooks in all_of]
-    try:
-        yield
-    finally:
-        for hooks, kept in zip(all_of, before, strict=True):
-            hooks.clear()
-            hooks.update(kept)
 
 
 @dataclass

@@ -1,4 +1,5 @@
 import io
+import threading
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,35 @@ def test_hooks_that_an_attack_leaves_or_takes_away_change_nothing_later(
     assert not network[2]._backward_hooks
     doubled.remove()
     assert torch.equal(2 * network(unit(images)), before)
+
+
+def test_what_another_thread_opens_or_closes_while_an_attack_runs_is_as_it_left_it(
+    network: nn.Module, images: torch.Tensor
+) -> None:
+    defended = Defended(network, {"hidden": "2"}, {"hidden": 0.5})
+    attacks, opened, ended = threading.Event(), threading.Event(), threading.Event()
+    differ = []
+
+    def other() -> None:
+        with defended.model(1):
+            attacks.wait()
+        with defended.model(2) as model:
+            opened.set()
+            ended.wait()
+            differ.append(not torch.equal(model(unit(images)), model(unit(images))))
+
+    def run(model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: None) -> tuple[torch.Tensor, ...]:
+        attacks.set()
+        opened.wait()
+        return inputs, inputs, criterion(inputs, model(inputs))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    crafted(run, network, images)
+    ended.set()
+    thread.join()
+    assert differ == [True]
+    assert not any(part._forward_hooks for part in network.modules())
 
 
 def test_an_attack_that_puts_another_module_into_the_network_is_said(
