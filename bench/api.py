@@ -100,7 +100,7 @@ def evaluate(
             it is.
         store: A folder where samples and looks are kept, and found again by the same call; the command's
             ``output_dir`` will do. None: nothing is kept.
-        progress: Whether a terminal is shown a bar.
+        progress: Whether a bar is shown, on stderr, while an attack runs.
 
     Returns:
         The table, the samples, and how each image fares. An attack that fails is a row that says why.

@@ -90,7 +90,7 @@ def attack(
     seed: int,
     batch_size: int,
     successes: int | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Attacked:
     """Attacks images, a batch at a time.
 
@@ -109,7 +109,7 @@ def attack(
         seed: Of the global generators, from which Foolbox's own attacks draw; they are put back.
         batch_size: Rows at a time.
         successes: Stop after so many claimed rows; None: attack every row.
-        progress: Whether a terminal is shown a bar.
+        progress: Whether a bar is shown; None: where there is a terminal.
 
     Raises:
         AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
@@ -127,8 +127,7 @@ def attack(
         total=len(images) if successes is None else successes,
         desc=name,
         unit="images" if successes is None else "successes",
-        # None: where there is a terminal
-        disable=None if progress else True,
+        disable=None if progress is None else not progress,
         leave=False,
     )
     with bar, seeded(seed, device):

@@ -28,7 +28,7 @@ from bench.config import (
     TrainingConfig,
 )
 from bench.datasets.arrays import Dataset
-from bench.defended import Defended, identity_of, still
+from bench.defended import Defended, identity_of
 from bench.given import Images, Named
 from bench.plan import Cell
 from bench.results import fingerprint, identity
@@ -54,7 +54,7 @@ class Call:
         draws, seed, batch_size, threads: As the settings of these names.
         store: The folder that results are kept in.
         kept: Whether it outlasts the call.
-        progress: Whether a terminal is shown a bar.
+        progress: Whether a bar is shown.
     """
 
     defended: Defended
@@ -218,14 +218,13 @@ def _tried(defended: Defended, images: Images) -> int:
     few = torch.from_numpy(images.x[: probe.IMAGES])
     few = few.repeat(probe.IMAGES, 1, 1, 1)[: probe.IMAGES].to(defended.device)
     labelled = int(images.y.max()) + 1
-    with still(defended.network):
-        classes = probe.network(defended.twin, name, few, 0)
-        if labelled > classes:
-            raise ConfigError(
-                f"labels: {labelled - 1} found, and {name} has {classes} outputs, 0 to {classes - 1}"
-            )
-        probe.sites(defended, name, few)
-        probe.scheme(defended, _called(defended), few)
+    classes = probe.network(defended.twin, name, few, 0)
+    if labelled > classes:
+        raise ConfigError(
+            f"labels: {labelled - 1} found, and {name} has {classes} outputs, 0 to {classes - 1}"
+        )
+    probe.sites(defended, name, few)
+    probe.scheme(defended, _called(defended), few)
     return classes
 
 
@@ -259,8 +258,8 @@ def undisturbed(one: Defended, device: str | torch.device | None, threads: int) 
     before = one.device
     where = before if device is None else parts.device_named(str(device))
     with (
+        # which lets gradients be taken, too
         torch.inference_mode(False),
-        torch.enable_grad(),
         attacking.settings_kept(),
         process.seeded(0, where),
         process.threads(threads),

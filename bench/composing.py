@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench import config as settings
+from bench import process
 from bench.axes import GROUPS
 from bench.checks import ConfigError
 from bench.choices import check_folder, conf_dir
@@ -95,14 +96,15 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
         check_folder(config_dir)
         overrides = [f"hydra.searchpath=['file://{config_dir.resolve()}']", *overrides]
     overrides = [at_home(override) for override in overrides]
-    outer = GlobalHydra.instance()
-    # somebody else's application may be running
-    running, outer.hydra = outer.hydra, None
-    try:
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
-    finally:
-        GlobalHydra.instance().hydra = running
+    # of Hydra there is one a process, and somebody else's application may be running it
+    with process.alone:
+        outer = GlobalHydra.instance()
+        running, outer.hydra = outer.hydra, None
+        try:
+            with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+                return typed(hydra.compose("config", overrides=overrides, return_hydra_config=True))
+        finally:
+            GlobalHydra.instance().hydra = running
 
 
 def at_home(override: str) -> str:

@@ -32,7 +32,7 @@ class Order:
         seed: Of targets and draws.
         batch_size: Images at a time.
         goals: A target for each image, shape (n,), where they are given; None: ``targets`` says which.
-        progress: Whether a terminal is shown a bar.
+        progress: Whether a bar is shown; None: where there is a terminal.
     """
 
     attack: Callable[..., Any]
@@ -46,7 +46,7 @@ class Order:
     seed: int
     batch_size: int
     goals: np.ndarray | None = None
-    progress: bool = True
+    progress: bool | None = None
 
 
 def craft(

@@ -156,10 +156,12 @@ def attacks(given: Any) -> list[Named]:
     Raises:
         ConfigError: for what is no attack, or two of one name.
     """
+    if isinstance(given, str) or not isinstance(given, Sequence | Mapping) or not given:
+        raise ConfigError(
+            f"attacks: expected a list, or a mapping from names, of at least one, got {given!r}"
+        )
     if isinstance(given, Mapping):
         return [_attack(one, str(name)) for name, one in given.items()]
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise ConfigError(f"attacks: expected a list, or a mapping from names, got {given!r}")
     found = [_attack(one) for one in given]
     names = [one.config.name for one in found]
     for name in names:
@@ -184,9 +186,7 @@ def _attack(given: Any, name: str | None = None) -> Named:
         config = AttackConfig(type(attack).__name__, f"{type(attack).__module__}.{type(attack).__qualname__}")
         made, target = attack, None
     if epsilon:
-        config.epsilon = (
-            epsilon[0] if epsilon[0] is None else number(f"attacks: epsilon of {config.name}", epsilon[0])
-        )
+        config.epsilon = epsilon[0]
     config.name = name or config.name
     config.check()
     return Named(config, made, target)

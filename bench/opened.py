@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from bench import given, plan
+from bench import given, plan, probe
 from bench.calling import undisturbed
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
@@ -74,9 +74,11 @@ class Dataset:
             images, labels = self._first("test", None)
             one = right_by if isinstance(right_by, AnyDefended) else Defended(right_by)
             with undisturbed(one, None, threads):
-                where = one.device
+                images = images.to(one.device)
+                probe.network(one.twin, type(one.network).__name__, images[: probe.IMAGES], 0)
                 with one.twin.model(0) as model:
-                    outputs = passes.logits(model, images.to(where), batch_size).cpu()
+                    outputs = passes.logits(model, images, batch_size).cpu()
+            images = images.cpu()
             places = np.flatnonzero((outputs.argmax(-1) == labels).numpy())[:count]
             images, labels = images[places], labels[places]
         setattr(labels, given.PLACE, (len(self._data.y_test), places))

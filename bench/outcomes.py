@@ -81,7 +81,13 @@ class Measurement:
     table: pd.DataFrame
 
     def __repr__(self) -> str:
-        return self.table.to_string(index=False)
+        row = self.table.iloc[0]
+        said = [
+            f"{name} {row[at]:.1f} % [{row[f'{at}_low']:.1f}, {row[f'{at}_high']:.1f}]"
+            for name, at in (("success", "fresh_success_pct"), ("accuracy", "fresh_accuracy_pct"))
+        ]
+        draws = "1 draw" if self.draws == 1 else f"{self.draws} draws"
+        return f"{', '.join(said)}: {len(self.success)} images, {draws} each"
 
 
 @dataclass(frozen=True, repr=False)

@@ -47,7 +47,7 @@ class Cell:
         given: Its network behind its scheme, where that is an object of somebody's: all images are attacked
             then, whether it gets them right or not.
         goals: A target for each image, shape (n,), where they are given.
-        progress: Whether a terminal is shown a bar.
+        progress: Whether a bar is shown; None: where there is a terminal.
     """
 
     config: Config
@@ -62,7 +62,7 @@ class Cell:
     key: str
     given: Defended | None = None
     goals: np.ndarray | None = None
-    progress: bool = True
+    progress: bool | None = None
 
     @property
     def store(self) -> Store:

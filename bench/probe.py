@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench import process
 from bench.checks import ConfigError
-from bench.defended import Defended, NotFinite, check_finite
+from bench.defended import Defended, NotFinite, check_finite, still
 from bench.results import fingerprint
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import SiteError, trace, unwrapped
@@ -131,7 +131,8 @@ def sites(defended: Defended, name: str, images: Tensor) -> None:
     if not paths:
         return
     before = defended.preprocessing
-    found = traced(defended.network, name, images if before is None else before(images))
+    with still(defended.network):
+        found = traced(defended.network, name, images if before is None else before(images))
     for path, site in paths.items():
         seen = found[path]
         if not seen:
@@ -185,7 +186,7 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
             """What comes out, and the generator's state after one pass and after another."""
             behind = defended.behind({site: (watched, rate)})
             generator = torch.Generator(defended.device).manual_seed(seed)
-            with behind.acting(generator) as model:
+            with still(behind.network), behind.acting(generator) as model:
                 outputs = _pass(key, model.eval(), given)
                 after = generator.get_state()
                 _pass(key, model, given)

@@ -147,7 +147,11 @@ def joined(
             *_of_attack(config.attack.name, samples),
             *_disagreeing(config.attack.name, claimed, fresh.success, random),
         ],
-        "seconds": {"attack": float(about["seconds"]), "training": trained.seconds},
+        "seconds": {
+            "attack": float(about["seconds"]),
+            "evaluation": fresh.seconds,
+            "training": trained.seconds,
+        },
     }
 
 

@@ -144,7 +144,7 @@ def expand(config: DictConfig) -> list[list[str]]:
 def job(composed: DictConfig) -> None:
     """One cell. In a sweep it never raises, so that the others go on."""
     from bench import cell, parts, plan
-    from bench.analysis import summary
+    from bench.analysis import progress, summary
     from bench.results.sweep import Table
 
     bear_output()
@@ -178,8 +178,8 @@ def job(composed: DictConfig) -> None:
     # else a cell that a signal made fail would be followed by the next one
     lost_signal()
     if sweeping:
-        progress = summary.progress(Path(config.output_dir) / config.name)
-        print(f"[{hydra_config.job.num + 1}] {summary.summary(record)}; {progress}", flush=True)
+        rest = progress.progress(Path(config.output_dir) / config.name, config.transfer)
+        print(f"[{hydra_config.job.num + 1}] {summary.summary(record)}; {rest}", flush=True)
         return
     print(summary.terminal(Table.of([record])))
     print(ready.store.record_path(record["key"]))

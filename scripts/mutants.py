@@ -196,8 +196,10 @@ FIT, PRETRAINED = "tests/training/test_fit.py::test_", "tests/training/test_pret
 ATTACKING = "tests/test_attacking.py::test_"
 DEFENDED, PROCESS = "tests/test_defended.py::test_", "tests/test_process.py::test_"
 STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_passes.py::test_"
+API = "tests/test_api.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
 FOREIGN, CLI = "tests/test_foreign.py::test_", "tests/test_cli.py::test_"
+PROGRESS = "tests/analysis/test_progress.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
@@ -590,7 +592,8 @@ BY_MODULE: dict[str, list[Planted]] = {
          "    outputs = logits(model, images, batch_size)\n    for draw in range(draws):", f"{PASSES}fresh_draws_measure_a_known_chance"),
         ("fresh accuracy is 1 - success", "right[draw] = (outputs.argmax(-1) == labels).cpu().numpy()",
          "right[draw] = ~goal(images, outputs).cpu().numpy() if goal else (outputs.argmax(-1) == labels).cpu().numpy()", f"{KEPT}a_target_missed_is_not_the_true_label_given"),
-        ("the last draw is the first", "right.sum(0), right[0])", "right.sum(0), right[-1])", f"{PASSES}the_first_draw_is_told_apart"),
+        ("the last draw is the first", "right.sum(0), right[0], half)", "right.sum(0), right[-1], half)", f"{PASSES}the_first_draw_is_told_apart"),
+        ("the first half is the second", "success[: draws // 2].sum(0), right[: draws // 2]", "success[draws // 2 :].sum(0), right[draws // 2 :]", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),
         ("MAD on 0-256", "absolute.mean(1) * 255", "absolute.mean(1) * 256", f"{PASSES}distances_of_a_known_change"),
         ("MAD as a sum over pixels", "absolute.mean(1) * 255", "absolute.sum(1) * 255", f"{PASSES}distances_of_a_known_change"),
     ],
@@ -721,12 +724,12 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/defended.py": [
         ("what lets no gradient through fails the attack", "if image.requires_grad else logits", "if False else logits",
          f"{DEFENDED}what_lets_no_gradient_through_has_a_gradient_of_zero"),
-        ("a scheme stays in the network", "                handle.remove()\n\n\nclass Behind", "                pass\n\n\nclass Behind", f"{DEFENDED}nothing_is_left_behind"),
+        ("a scheme stays in the network", "                handle.remove()\n\n\ndef _acting", "                pass\n\n\ndef _acting", f"{DEFENDED}nothing_is_left_behind"),
         ("a twin acts as its scheme does", "if _now.get() != number:", "if False:", f"{DEFENDED}a_twin_and_its_scheme_over_one_network_never_mix"),
-        ("masks come from a generator of no seed", "self.acting(torch.Generator(self.device).manual_seed(seed))", "self.acting(torch.Generator(self.device))",
+        ("masks come from a generator of no seed", "generator = torch.Generator(self.device).manual_seed(seed)", "generator = torch.Generator(self.device)",
          f"{DEFENDED}masks_come_from_the_seed_alone"),
-        ("the network stays frozen", "                parameter.requires_grad_(required)\n", "                pass\n", f"{DEFENDED}nothing_is_left_behind"),
-        ("a site that is not there is passed over", "            if site not in self.sites:\n", "            if False:\n", f"{DEFENDED}a_site_that_is_not_there_is_one_line"),
+        ("the network stays frozen", "                    part.requires_grad_(was)\n", "                    pass\n", f"{DEFENDED}nothing_is_left_behind"),
+        ("a site that is not there is passed over", "        if site not in sites:\n", "        if False:\n", f"{DEFENDED}a_site_that_is_not_there_is_one_line"),
         ("an operation is random whatever it says", 'getattr(operation, "random", True)', "True", f"{DEFENDED}a_deterministic_operation_is_as_welcome"),
         ("the image is preprocessed first", "        mine = _now.set(self.number)\n", "        x = x if self.preprocessing is None else self.preprocessing(x)\n        mine = _now.set(self.number)\n",
          f"{DEFENDED}the_image_is_acted_on_before_it_is_preprocessed"),
@@ -736,6 +739,49 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("another draw acts on the way back", "if _now.get() is None and torch._C._current_graph_task_id() != -1:", "if False:",
          f"{DEFENDED}a_site_that_is_passed_again_on_the_way_back_is_refused"),
         ("logits that are no numbers pass", "    if len(bad):\n", "    if False:\n", f"{DEFENDED}logits_that_are_no_numbers_are_refused"),
+    ],
+    "bench/__init__.py": [
+        ("warnings are printed where nobody listens", 'logging.getLogger("bench").addHandler(logging.NullHandler())\n', "", f"{API}nothing_is_printed_not_even_a_warning"),
+        ("a public name is gone", '    "measure",\n', "", f"{API}the_public_names_are_a_dozen"),
+        ("public names are not listed", "return sorted({*globals(), *__all__})", "return sorted(globals())", f"{API}the_public_names_are_a_dozen"),
+    ],
+    "bench/api.py": [
+        ("nothing is kept", "kept=store is not None, progress=progress,", "kept=False, progress=progress,", f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
+        ("more draws are asked for where nothing is random", "            draws if defended.random else 1,\n", "            draws,\n", f"{API}what_is_measured_without_randomness_is_one_pass"),
+        ("measuring has draws of its own", 'fingerprint.derive_seed(seed, "evaluation")', 'fingerprint.derive_seed(seed, "measure")', f"{API}measuring_the_samples_gives_what_evaluating_gave"),
+        ("success is a count", "one.success / one.draws for", "one.success for", f"{API}success_is_the_share_of_draws_that_each_image_fools"),
+        ("a failed attack has samples", '            if record["status"] == OK:\n', "            if True:\n", f"{API}an_attack_that_fails_is_a_row_with_its_reason"),
+        ("a dataset's options are its file's", "    config.dataset.options |= options\n", "", f"{API}bad_input_is_one_line[option]"),
+    ],
+    "bench/given.py": [
+        ("an epsilon of a pair is ignored", "        config.epsilon = epsilon[0]\n", "        pass\n", f"{API}attacks_are_names_objects_and_pairs"),
+        ("two of one name replace each other", "        if names.count(name) > 1:\n", "        if False:\n", f"{API}attacks_are_names_objects_and_pairs"),
+        ("any bounds will do", "if not isinstance(bounds, Sequence) or tuple(bounds) != (0, 1):", "if False:", f"{API}bad_input_is_one_line[bounds]"),
+        ("preprocessing is left out", "preprocessing=preprocessing, outputs=outputs)\n        except SiteError", "outputs=outputs)\n        except SiteError", f"{API}another_range_goes_by_preprocessing"),
+        ("grey levels are images", "or x.min() < 0 or x.max() > 1:", "or x.min() < 0:", f"{API}bad_input_is_one_line[range]"),
+        ("an operation of one's own is dropout", "        found[str(site)] = operation, strength\n", '        found[str(site)] = targets.make("scheme.operation", "bench.schemes.Dropout", {}, STRANGER.trusted), strength\n',
+         f"{API}a_scheme_is_rates_operations_or_a_name"),
+    ],
+    "bench/calling.py": [
+        ("wrong targets are taken", "or (found == images.y).any():", "or False:", f"{API}bad_input_is_one_line[own_label]"),
+        ("random targets are of the images' order", "labels[places] = images.y\n    return criteria.random_targets(labels, classes, fingerprint.derive_seed(seed, \"targets\"))[places]",
+         "return criteria.random_targets(images.y, classes, fingerprint.derive_seed(seed, \"targets\"))", f"{API}the_library_finds_what_the_command_finds[attack=cw_l2]"),
+        ("samples of another attack are found", '"attack": [*self._attack(named), named.config.epsilon],', '"attack": [named.config.epsilon],', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
+        ("samples of another network are found", '            "defended": identity,\n            "attack": [*self', '            "attack": [*self', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
+        ("generators are drawn on", "        process.seeded(0, where),\n", "", f"{API}a_network_that_draws_by_itself_is_refused_and_draws_nothing"),
+        ("the default type stays", "        attacking.settings_kept(),\n", "", f"{API}everything_is_as_it_was_in_double_precision"),
+        ("gradients are off where they were", "        torch.inference_mode(False),\n", "", f"{API}everything_is_as_it_was"),
+    ],
+    "bench/outcomes.py": [
+        ("the worst case is scored on all draws", "scored[name] = tuple(both - half if call.defended.random else both)", "scored[name] = tuple(both)", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),
+        ("the worst case is the weakest", "if half[0, row] > fooled[image]:", "if fooled[image] < 0 or half[0, row] < fooled[image]:", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),
+        ("the worst case is of the last image", 'enumerate(self.records[name]["images"]["indices"])', 'enumerate(self.records[name]["images"]["indices"][::-1])', f"{API}all_targets_leave_the_strongest_of_each_image"),
+        ("a single draw chooses and scores", "        if call.defended.random and draws < 2:\n", "        if False:\n", f"{API}the_worst_case_needs_draws_to_choose_by"),
+    ],
+    "bench/opened.py": [
+        ("images are the dataset's own memory", "torch.tensor(unit(x[:count]))", "torch.from_numpy(unit(x[:count]))", f"{API}images_come_as_tensors_that_the_network_gets_right"),
+        ("the first images are taken, right or wrong", "np.flatnonzero((outputs.argmax(-1) == labels).numpy())[:count]", "np.arange(len(labels))[:count]", f"{API}images_come_as_tensors_that_the_network_gets_right"),
+        ("cells without samples have some", 'for record in self._sweep.cells if record["status"] == OK)', "for record in self._sweep.cells)", f"{API}a_sweep_is_opened_with_its_cells_table_and_samples"),
     ],
     "bench/results/files.py": [
         ("a checkpoint's hash is not checked", "    if not matches:\n", "    if False:\n", f"{FIT}damaged_checkpoint_is_set_aside_and_trained_again"),
@@ -830,16 +876,21 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/analysis/summary.py": [
         ("holes are printed without a reason", 'frame.loc[frame["status"] != OK, "reason"]', 'frame.loc[frame["status"] == OK, "reason"]',
          "tests/analysis/test_summary.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
-        ("what an earlier sweep has left counts for the time", "now = sum(stamp >= start for stamp in written)", "now = len(written)",
-         "tests/analysis/test_summary.py::test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike"),
-        ("networks to train take no time", "training / len(fitted) * untrained", "0 * untrained",
-         "tests/analysis/test_summary.py::test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike"),
         ("a sweep without a record loses its table", '(found.frame["status"] == MISSING).all()', "False", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("records that are missing are not said", "    found.say_missing(sweep)\n", "", f"{CLI}a_table_says_what_is_missing_and_whether_a_sweep_is_whole"),
         ("a library that prints", "    said = terminal(table)\n", "    said = terminal(table)\n    print(said)\n",
          "tests/analysis/test_summary.py::test_every_cell_of_a_sweep_is_a_row_whatever_became_of_it"),
         ("drawing is imported before a table is printed", "from bench.results import files as records\n", "from bench.analysis import figures as figures\nfrom bench.results import files as records\n",
          "tests/analysis/test_summary.py::test_a_table_is_printed_without_what_runs_attacks_or_draws"),
+    ],
+    "bench/analysis/progress.py": [
+        ("what an earlier sweep has left counts for the time", "if stamp.st_mtime >= start}", "}", f"{PROGRESS}what_an_earlier_run_has_left_took_no_time_and_tells_of_it"),
+        ("networks to train take no time", "self.untrained * each *", "0 * each *", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
+        ("every attack takes as long", "lambda c: c[\"samples\"] * _passes(c))", "lambda c: c[\"samples\"])", f"{PROGRESS}an_attack_that_was_not_run_yet_takes_as_long_as_its_passes_say"),
+        ("a cell's training is its own time", "        total -= max(", "        total -= 0 * max(", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
+        ("the cross recognition takes no time", "expected.passes(_pairs(entries)) if transfer else 0.0", "0.0", f"{PROGRESS}the_cross_recognition_is_left_too"),
+        ("what isn't random is drawn too", "return 1 if fixed else", "return 1 if False else", f"{PROGRESS}where_nothing_is_random_an_image_is_passed_once"),
+        ("a minute and a half is a minute", "if seconds >= 120:", "if seconds >= 30:", f"{PROGRESS}under_two_minutes_it_is_seconds"),
     ],
     "bench/analysis/keep.py": [
         ("single draws are kept", "if n != SINGLE_DRAWS}", "}", "tests/analysis/test_keep.py::test_what_is_kept_gives_the_same_tables_without_samples_and_networks_whatever_the_version"),
@@ -925,7 +976,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
         ("a look ignores the weights", '        "weights": looker.weights,\n', "", "tests/analysis/test_gradients.py::test_what_cannot_be_restored_is_a_row_with_its_reason"),
         ("a look ignores the samples", '{"samples": samples, "goal"', '{"goal"', f"{KEYS}whatever_leaves_samples_as_they_are_attacks_nothing"),
-        ("a look ignores how often was looked", '"draws": draws, "seed": seed}\n    kept', '"seed": seed}\n    kept',
+        ("a look ignores how often was looked", '"draws": draws, "seed": seed}\n    return fresh_of', '"seed": seed}\n    return fresh_of',
          f"{KEYS}whatever_leaves_samples_as_they_are_attacks_nothing"),
         ("a look ignores its own code", "fingerprint.code(__name__, *code)", "fingerprint.code(passes, *code)",
          "tests/test_looks.py::test_what_was_seen_by_other_code_is_looked_at_again"),
@@ -943,7 +994,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEPT}fresh_draws_are_not_those_that_the_attack_saw"),
         ("evaluation draws by what the attack did", 'seed_of(cell, "evaluation")', 'seed_of(cell, samples.content)',
          f"{KEPT}fresh_draws_do_not_depend_on_how_often_the_attack_passed"),
-        ("attacks images that the network gets wrong", "np.flatnonzero(bare.right)", "np.arange(len(bare.right))",
+        ("attacks images that the network gets wrong", "attacked = bare.right if cell.given is None else np.ones_like(bare.right)", "attacked = np.ones_like(bare.right)",
          f"{KEPT}only_images_that_the_network_gets_right_are_attacked"),
         ("clean accuracy is without the scheme", "behind = _clean(cell, looker, defended) if defended.scheme else bare", "behind = bare",
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),

@@ -1,12 +1,10 @@
-"""What a sweep's command says: its table, one line on a cell, how far it is; and the files that it leaves.
+"""What a sweep's command says: its table, one line on a cell; and the files that it leaves.
 
-Here belongs what a person reads of a sweep. How it is read from disk is in ``results``; pictures are drawn
-by ``figures``.
+Here belongs what a person reads of a sweep. How it is read from disk is in ``results``; how far a
+running one is, in ``progress``; pictures are drawn by ``figures``.
 """
 
-import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,49 +94,3 @@ def summary(record: Mapping[str, Any]) -> str:
         f"accuracy {100 * metrics['fresh_accuracy']['mean']:.0f} %, "
         f"{record['seconds']['total']:.1f} s"
     )
-
-
-def progress(results: Path) -> str:
-    """How far a running sweep is, and about how long the rest takes.
-
-    A cell is expected to take as long as those before it, and a network as long as those that this sweep
-    has trained; of the first ones to be trained nothing is known.
-    """
-    start = (results / "cells.json").stat().st_mtime
-    sweep = Sweep(results)
-    store, entries = sweep.store, sweep.cells
-    paths = [store.record_path(entry["key"]) for entry in entries]
-    written = [path.stat().st_mtime for path in paths if path.exists()]
-    left = len(paths) - len(written)
-    words = f"{len(written)} of {len(paths)} done"
-    # those that an earlier sweep has left took no time
-    now = sum(stamp >= start for stamp in written)
-    if not left or not now:
-        return words
-    networks = {entry["checkpoint"] for entry in entries} - {None}
-    checkpoints = [store.path("checkpoints", name) for name in networks]
-    fitted = [path for path in checkpoints if path.exists() and path.stat().st_mtime >= start]
-    untrained = sum(not path.exists() for path in checkpoints)
-    training = _covered([_fitting(path) for path in fitted])
-    seconds = max(0.0, time.time() - start - training) / now * left
-    if fitted:
-        seconds += training / len(fitted) * untrained
-    words += f", about {max(1, round(seconds / 60))} min left"
-    if untrained and not fitted:
-        words += f" and {untrained} network{'s' * (untrained > 1)} to train"
-    return words
-
-
-def _fitting(checkpoint: Path) -> tuple[float, float]:
-    """When the fitting of a network began and ended."""
-    end = checkpoint.stat().st_mtime
-    return end - float(records.about_tensors(checkpoint).get("seconds", 0)), end
-
-
-def _covered(spans: Sequence[tuple[float, float]]) -> float:
-    """For how long at least one of the spans lasted: networks may be trained side by side."""
-    total, until = 0.0, -math.inf
-    for begin, end in sorted(spans):
-        total += max(0.0, end - max(begin, until))
-        until = max(until, end)
-    return total

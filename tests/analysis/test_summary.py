@@ -1,18 +1,14 @@
 import json
 import math
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from recording import record, settings
 
 from bench.analysis import summary
-from bench.results import files
 from bench.results.store import Store
 from bench.results.sweep import Sweep, Table, write_manifest
 
@@ -46,31 +42,6 @@ def test_an_attack_that_never_succeeds_has_no_distance() -> None:
     assert math.isnan(table.frame["mad_255_mean"][0])
     assert table.frame["mad_255_mean"][1] == 10
     assert "-" in summary.terminal(table)
-
-
-def test_progress_counts_what_is_there_and_expects_the_rest_to_go_on_alike(tmp_path: Path) -> None:
-    store, results = Store(tmp_path / "store"), tmp_path / "sweep"
-    networks = {"a": "old", "b": "old", "c": "old", "d": "old", "e": "new", "f": "later", "n/a": None}
-    cells = [{"key": key, "config": settings(), "checkpoint": network} for key, network in networks.items()]
-    store.write("a", record("a", settings()))
-    os.utime(store.record_path("a"), (0, 0))
-    checkpoint(store, "old", seconds=5.0, at=0)
-    write_manifest(results, store, cells)
-    # nothing of this sweep is done yet, what an earlier one left says nothing of the time
-    assert summary.progress(results) == "1 of 7 done"
-    store.write("b", record("b", settings()))
-    started = time.time() - 600
-    os.utime(results / "cells.json", (started, started))
-    assert summary.progress(results) == "2 of 7 done, about 50 min left and 2 networks to train"
-    # 8 of the 10 minutes went into a network: 2 for each of the 5 cells that are left, and 8 for another one
-    checkpoint(store, "new", seconds=480.0, at=time.time())
-    assert summary.progress(results) == "2 of 7 done, about 18 min left"
-
-
-def checkpoint(store: Store, key: str, seconds: float, at: float) -> None:
-    path = store.path("checkpoints", key)
-    files.write_tensors(path, "checkpoints", key, {"weights": torch.zeros(1)}, {"seconds": seconds})
-    os.utime(path, (at, at))
 
 
 def test_a_table_is_printed_without_what_runs_attacks_or_draws(sweep: Path) -> None:
