@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ NOT_RUN = {
     "pip install": "installs packages; .ci/run does",
     "-m venv": "makes an environment; .ci/run does",
     "hydra/launcher=submitit_slurm": "needs Slurm, and an extra",
+    "docs/examples/": "tests/test_examples.py runs them",
     "pack.py": "needs images; a test of its own packs some",
     "paper testing_phase": "needs the paper's sweeps; tests/papers makes the report, from what is kept too",
     "paper defensive_dropout": "needs the paper's sweeps; tests/papers makes the report",
@@ -107,6 +109,7 @@ class Walk:
         """A command; one that is of no known kind, and in no table, fails."""
         if told(line, NOT_RUN):
             return
+        composed = told(line, COMPOSED)
         for words, others in INSTEAD.items():
             line = line.replace(words, others)
         words = shlex.split(line)
@@ -114,7 +117,7 @@ class Walk:
             name, _, value = words.pop(0).partition("=")
             self.monkeypatch.setenv(name, value)
         assert words.pop(0) in ("python", ".venv/bin/python", "bench"), f"no known command: {line}"
-        if told(line, COMPOSED):
+        if composed:
             self.compose(words)
         elif words[:2] == ["-m", "bench.run"]:
             words = fewer(words)
@@ -240,6 +243,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_a_link_out_of_docs_leads_to_the_same_file_in_the_site() -> None:
+    found = runpy.run_path(str(ROOT / "scripts" / "docs_hook.py"))
+    moved: Callable[[str, str], str] = lambda uri, text: found["on_page_markdown"](  # noqa: E731
+        text, SimpleNamespace(file=SimpleNamespace(src_uri=uri)), None, None
+    )
+    table = "outputs/reference/intervals/README.md"
+    assert moved("why/intervals.md", f"[the table](../../{table})") == f"[the table](../{table})"
+    assert (
+        moved("index.md", "[README](../README.md#within-a-minute)")
+        == "[README](repository.md#within-a-minute)"
+    )
+    assert moved("repository.md", "[why](docs/why/intervals.md)") == "[why](why/intervals.md)"
+    for link in ("[no such file](../../outputs/nothing.md)", "[elsewhere](https://example.org/a.md)"):
+        assert moved("why/intervals.md", link) == link
 
 
 def test_the_readme_is_two_screens() -> None:
