@@ -7,6 +7,7 @@ What is in its folder, ``<output_dir>/<name>``:
 
     cells.json: the manifest: where the store is, and of each cell, in their order, ``key``, ``config`` and
         ``checkpoint``.
+    multirun.yaml: Hydra's own, what the command was told.
     results.csv: one row a cell; its columns are described in docs/reference/columns.md.
     heatmap_*.png: success, accuracy and distance of each attack and scheme; one file for each other choice.
     transfer.csv: who recognises whose adversarial samples, one row a pair; ``transfer_*.png`` shows it.
