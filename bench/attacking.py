@@ -23,11 +23,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bench.datasets.arrays import unit
-from bench.defended import NotFinite
+from bench.defended import NotFinite, hooks_kept
 from bench.passing import Passes, counted
 from bench.process import seeded
 from bench.results import fingerprint
-from bench.results.identity import HOOKS
 
 NEAR = 1e-6
 """How far rounding may take a value over a bound, or a distance over epsilon (and 1e-4 of it)."""
@@ -130,6 +129,10 @@ def attack(
         disable=None if progress is None else not progress,
         leave=False,
     )
+    said = {}
+    # this project's own say how many images of a batch are done
+    if successes is None and type(run).__module__.startswith("bench.attacks."):
+        said["progress"] = lambda done, count: bar.update(tried + done - bar.n)
     with bar, seeded(seed, device):
         while tried < len(images) and (successes is None or succeeded < successes):
             # few are tried too many, and the last ones are not tried one by one
@@ -137,7 +140,7 @@ def attack(
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
             with counted(model) as seen, settings_kept(), hooks_kept(model):
                 given = unit(images[batch]).to(device)
-                results.append(_batch(run, name, epsilon, victim, given, goal, batch))
+                results.append(_batch(run, name, epsilon, victim, given, goal, batch, **said))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
             passes.backward += seen.backward
@@ -197,19 +200,6 @@ def settings_kept() -> Iterator[None]:
         os.chdir(folder)
 
 
-@contextlib.contextmanager
-def hooks_kept(model: nn.Module) -> Iterator[None]:
-    """Hooks that an attack leaves in a network, or takes away, would be there, or be missing, later."""
-    all_of = [getattr(part, name) for part in model.modules() for name in HOOKS]
-    before = [dict(hooks) for hooks in all_of]
-    try:
-        yield
-    finally:
-        for hooks, kept in zip(all_of, before, strict=True):
-            hooks.clear()
-            hooks.update(kept)
-
-
 @dataclass
 class _Rows:
     """What became of the rows of a batch: booleans of shape (rows,), and the images."""
@@ -230,9 +220,10 @@ def _batch(
     images: Tensor,
     goal: Callable[[slice], Criterion],
     batch: slice,
+    **said: Callable[[int, int], object],
 ) -> _Rows:
     try:
-        given = run(victim, images.clone(), goal(batch), epsilons=epsilon)
+        given = run(victim, images.clone(), goal(batch), epsilons=epsilon, **said)
     except (ValueError, AssertionError) as error:
         # on a random network the point is lost again where another draw says so, which Foolbox asserts
         foolboxes = type(run).__module__.partition(".")[0] == "foolbox"

@@ -12,7 +12,7 @@ import copy
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.results import identity as identities
+from bench.results.identity import HOOKS
 from bench.schemes.dropout import Dropout
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import IMAGE, SiteError, among, normalised, unwrapped
@@ -28,6 +29,7 @@ Scheme = Mapping[str, tuple[Operation, float]]
 """What acts where: for each site's name its operation and how strongly."""
 
 _now: contextvars.ContextVar[int | None] = contextvars.ContextVar("whose pass this is", default=None)
+_given: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar("whose outputs", default=None)
 _numbers = itertools.count(1)
 
 
@@ -185,17 +187,13 @@ class Defended:
     def acting(self, generator: torch.Generator) -> Iterator[nn.Module]:
         """As ``model``, drawing from a generator of one's own, and in the mode that the network is in."""
         model = Behind(self, generator)
-        handles = []
-        try:
+        with ExitStack() as hooks:
             for site in sorted(self.scheme):
                 for path in self.sites[site]:
                     if path != IMAGE:
                         part = self.network.get_submodule(path)
-                        handles.append(part.register_forward_hook(model.hook(site, path)))
+                        hooks.enter_context(_hooked(part, model.hook(site, path)))
             yield model
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 def _acting(
@@ -224,6 +222,47 @@ class _Held:
 
 _held: dict[nn.Module | nn.Parameter, _Held] = {}
 _holding = threading.Lock()
+
+
+_hooking = threading.Lock()
+_hooks: set[int] = set()
+"""Numbers of the hooks of what is open, or passes, at this moment."""
+
+
+@contextmanager
+def _hooked(part: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+    with _hooking:
+        handle = part.register_forward_hook(hook)
+        _hooks.add(handle.id)
+    try:
+        yield
+    finally:
+        with _hooking:
+            handle.remove()
+            _hooks.discard(handle.id)
+
+
+@contextmanager
+def hooks_kept(model: nn.Module) -> Iterator[None]:
+    """Hooks that an attack leaves in a network, or takes away, would be there, or be missing, later.
+
+    Those of what another thread opens or closes meanwhile come and go.
+    """
+    all_of = [getattr(part, name) for part in model.modules() for name in HOOKS]
+    with _hooking:
+        before = [dict(hooks) for hooks in all_of]
+    try:
+        yield
+    finally:
+        with _hooking:
+            for hooks, kept in zip(all_of, before, strict=True):
+                both = {**kept, **hooks}
+                hooks.clear()
+                hooks.update((n, h) for n, h in both.items() if n in _hooks or (n in kept and not _own(h)))
+
+
+def _own(hook: Any) -> bool:
+    return getattr(hook, "__module__", None) == __name__
 
 
 @contextmanager
@@ -293,13 +332,20 @@ class Behind(nn.Module):
 
     def _logits(self, x: Tensor) -> Any:
         if isinstance(self.outputs, Mapping):
-            path, kept = self.outputs["from"], []
-            part = self.network.get_submodule(path)
-            handle = part.register_forward_hook(lambda module, inputs, output: kept.append(output))
-            try:
-                self.network(x)
-            finally:
-                handle.remove()
+            path = self.outputs["from"]
+            kept: list[Any] = []
+
+            def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+                # another thread may be passing through the same network
+                if _given.get() is kept:
+                    kept.append(output)
+
+            with _hooked(self.network.get_submodule(path), keep):
+                mine = _given.set(kept)
+                try:
+                    self.network(x)
+                finally:
+                    _given.reset(mine)
             if not kept:
                 raise SiteError(f"outputs: submodule {path!r} is never reached in a pass")
             return kept[-1]

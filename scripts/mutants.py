@@ -724,7 +724,10 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/defended.py": [
         ("what lets no gradient through fails the attack", "if image.requires_grad else logits", "if False else logits",
          f"{DEFENDED}what_lets_no_gradient_through_has_a_gradient_of_zero"),
-        ("a scheme stays in the network", "                handle.remove()\n\n\ndef _acting", "                pass\n\n\ndef _acting", f"{DEFENDED}nothing_is_left_behind"),
+        ("a scheme stays in the network", "            handle.remove()\n", "            pass\n", f"{DEFENDED}nothing_is_left_behind"),
+        ("hooks that an attack leaves stay", "                hooks.clear()\n", "                pass\n", f"{ATTACKING}hooks_that_an_attack_leaves_or_takes_away_change_nothing_later"),
+        ("what another thread opens during an attack stops acting", "if n in _hooks or (n in kept and not _own(h))", "if n in kept", f"{ATTACKING}what_another_thread_opens_or_closes_while_an_attack_runs_is_as_it_left_it"),
+        ("another thread's outputs are taken", "if _given.get() is kept:", "if True:", f"{DEFENDED}two_threads_that_pass_at_once_are_each_given_their_own_outputs"),
         ("a twin acts as its scheme does", "if _now.get() != number:", "if False:", f"{DEFENDED}a_twin_and_its_scheme_over_one_network_never_mix"),
         ("masks come from a generator of no seed", "generator = torch.Generator(self.device).manual_seed(seed)", "generator = torch.Generator(self.device)",
          f"{DEFENDED}masks_come_from_the_seed_alone"),
@@ -825,6 +828,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measuring/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
+        ("the bar waits for the end of a batch", "    if successes is None and type(run)", "    if False and type(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
@@ -837,7 +841,6 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an image after the last success", "np.flatnonzero(claimed)[successes - 1]) + 1", "np.flatnonzero(claimed)[successes - 1]) + 2", f"{KEPT}as_many_successes_as_were_asked_for_and_none_after"),
         ("the attack gets the images themselves", "run(victim, images.clone(), goal(batch)", "run(victim, images, goal(batch)",
          f"{FOREIGN}a_step_beyond_epsilon_finds_nothing"),
-        ("hooks that an attack leaves stay", "            hooks.update(kept)\n", "            pass\n", f"{ATTACKING}hooks_that_an_attack_leaves_or_takes_away_change_nothing_later"),
         ("an attack may put modules into the network", "if list(model.named_modules()) != modules:", "if False:",
          f"{ATTACKING}an_attack_that_puts_another_module_into_the_network_is_said"),
         ("grey levels are attacked as they are", "given = unit(images[batch]).to(device)", "given = images[batch].float().to(device)",

@@ -1,3 +1,5 @@
+import io
+import threading
 from typing import Any
 
 import numpy as np
@@ -5,8 +7,10 @@ import pytest
 import torch
 from foolbox.criteria import Misclassification
 from torch import nn
+from tqdm import tqdm
 
 from bench import attacking
+from bench.attacks import LBFGSAttack
 from bench.crafting import Order, craft
 from bench.datasets.arrays import unit
 from bench.defended import Defended
@@ -49,6 +53,27 @@ def test_grey_levels_are_scaled_a_batch_at_a_time(network: nn.Module, images: to
     assert torch.equal(crafted(run, network, unit(images)).images, unit(images))
 
 
+def test_the_bar_moves_while_a_batch_is_attacked(
+    network: nn.Module, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            moved = super().update(n)
+            seen.append(self.n)
+            return moved
+
+    monkeypatch.setattr(
+        attacking, "tqdm", lambda **given: Bar(**{**given, "disable": False, "file": io.StringIO()})
+    )
+    crafted(LBFGSAttack(), network, images)
+    # of batches of two
+    assert {1, 3} & set(seen)
+    assert seen == sorted(seen)
+    assert seen[-1] == len(images)
+
+
 def test_hooks_that_an_attack_leaves_or_takes_away_change_nothing_later(
     network: nn.Module, images: torch.Tensor
 ) -> None:
@@ -67,6 +92,35 @@ def test_hooks_that_an_attack_leaves_or_takes_away_change_nothing_later(
     assert not network[2]._backward_hooks
     doubled.remove()
     assert torch.equal(2 * network(unit(images)), before)
+
+
+def test_what_another_thread_opens_or_closes_while_an_attack_runs_is_as_it_left_it(
+    network: nn.Module, images: torch.Tensor
+) -> None:
+    defended = Defended(network, {"hidden": "2"}, {"hidden": 0.5})
+    attacks, opened, ended = threading.Event(), threading.Event(), threading.Event()
+    differ = []
+
+    def other() -> None:
+        with defended.model(1):
+            attacks.wait()
+        with defended.model(2) as model:
+            opened.set()
+            ended.wait()
+            differ.append(not torch.equal(model(unit(images)), model(unit(images))))
+
+    def run(model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: None) -> tuple[torch.Tensor, ...]:
+        attacks.set()
+        opened.wait()
+        return inputs, inputs, criterion(inputs, model(inputs))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    crafted(run, network, images)
+    ended.set()
+    thread.join()
+    assert differ == [True]
+    assert not any(part._forward_hooks for part in network.modules())
 
 
 def test_an_attack_that_puts_another_module_into_the_network_is_said(

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -502,8 +504,20 @@ def test_it_runs_where_there_is_no_git(tmp_path: Path) -> None:
     assert (process.returncode, process.stdout) == (0, "None\n"), process.stderr
 
 
-def test_help_is_as_long_as_it_was(bench_run: Run) -> None:
-    assert "== Configuration groups ==" in bench_run("--help").out
+def test_help_has_a_word_on_every_key_and_its_default(bench_run: Run) -> None:
+    outcome = bench_run("--help")
+    assert outcome.status == 0
+    for key in dataclasses.fields(Config):
+        name = "evaluation.draws" if key.name == "evaluation" else key.name
+        (line,) = re.findall(rf"^  {name} +(\S.*)", outcome.out, re.MULTILINE)
+        assert len(line.split()) > 2, key
+    # the choices there are, and what says what they are
+    assert re.search("^scheme: .*defensive_dropout, .*noise", outcome.out, re.MULTILINE)
+    assert "python -m bench ls " in outcome.out
+    given = composing.compose([])
+    for name in ("seed", "samples", "count", "batch_size", "device", "threads", "output_dir", "name"):
+        assert re.search(rf"^  {name} +{getattr(given, name)} ", outcome.out, re.MULTILINE), name
+    assert f"evaluation.draws {given.evaluation.draws} " in outcome.out
 
 
 def test_a_way_of_training_that_was_a_scheme_says_its_new_form(bench_run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import gc
+import threading
 import weakref
 
 import pytest
@@ -241,6 +242,29 @@ def test_what_lets_no_gradient_through_has_a_gradient_of_zero(model: TwoConv, im
         (gradient,) = torch.autograd.grad(logits.sum(), given)
         assert torch.equal(logits, model((images * 8).round() / 8))
     assert not gradient.any()
+
+
+def test_two_threads_that_pass_at_once_are_each_given_their_own_outputs(images: torch.Tensor) -> None:
+    both = threading.Barrier(2)
+
+    class Meet(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            both.wait(10)
+            return x
+
+    net = nn.Sequential(Meet(), nn.Flatten(), Meet(), nn.Softmax(-1))
+    defended, found = Defended(net, outputs={"from": "1"}), {}
+
+    def look(which: int) -> None:
+        with defended.model(0) as model:
+            found[which] = model(images[which : which + 1])
+
+    threads = [threading.Thread(target=look, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(found[which], images[which].reshape(1, -1)) for which in range(2))
 
 
 def test_outputs_that_are_not_there_are_one_line() -> None:
