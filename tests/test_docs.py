@@ -67,13 +67,19 @@ def told(line: str, table: dict[str, str]) -> bool:
 
 
 def fewer(words: list[str]) -> list[str]:
-    """Of several lists of values only the longest, of the others their last one: every value, not every cell."""
+    """Of the longest list of values those that are not bench's own, or two; of the others the last value."""
     lists = [word for word in words if "," in word and "=[" not in word]
-    kept = max(lists, key=lambda word: word.count(","), default="")
-    return [
-        f"{word.partition('=')[0]}={word.rpartition(',')[2]}" if word in lists and word != kept else word
-        for word in words
-    ]
+    longest = max(lists, key=lambda word: word.count(","), default="")
+    found = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if word in lists:
+            values = value.split(",")
+            own = [one for one in values if not (ROOT / "conf" / key / f"{one}.yaml").exists()]
+            kept = (own or values[-2:]) if word == longest else values[-1:]
+            word = f"{key}={','.join(kept)}"
+        found.append(word)
+    return found
 
 
 class Walk:
