@@ -97,7 +97,7 @@ COLUMNS = (
     Column("forward_passes_per_image", "metrics.forward_passes_per_image", "images passed forward by the attack, for each attacked image", short="forward"),
     Column("backward_passes_per_image", "metrics.backward_passes_per_image", "images passed backward by the attack, for each attacked image", short="backward"),
     Column("attack_seconds", "seconds.attack", "wall time of the attack on all images, s", short="attack s"),
-    Column("total_seconds", "seconds.total", "wall time of the cell, training included where it was this cell that trained, s"),
+    Column("total_seconds", "seconds.total", "wall time of the cell, s: training, or waiting for another process's, included"),
     Column("key", "key", "the record: store/records/<key>.json, which names its samples and looks"),
 )  # fmt: skip
 """Every column of ``results.csv`` in its order; a swept setting adds one of its own name behind the axes."""
