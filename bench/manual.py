@@ -235,7 +235,7 @@ Examples:
 Prints a sweep's table, and writes it and its heatmaps again from the records that are there: after an
 interruption, or in a copy of the folder. Attacks nothing.""",
         f"""\
-Writes results.csv (a row a cell) and heatmap_*.png into each SWEEP; its cross recognition is `bench transfer`'s.
+Writes results.csv (a row a cell) and heatmap_*.png into each SWEEP; what `transfer` writes stays as it is.
 Exit status: 0 if every cell is done or can't be; 1 if one failed or is missing, or a file can't be written;
 2 where there is no sweep, or none of its records; {_STOPPED}.
 

@@ -1,8 +1,8 @@
 """Brings into the site what pages of docs/ link to outside of it: the README, what outputs/reference holds.
 
 Here belongs where such a file is in the site. In the repository a page's links are relative to itself, so
-that they work wherever it is read; mkdocs knows docs/ alone. What a page links to, and isn't there, is left as
-it is, for ``mkdocs build --strict`` to find.
+that they work wherever it is read; mkdocs knows docs/ alone. What a page links to, and isn't there, is left
+as it is, for ``mkdocs build --strict`` to find.
 """
 
 import os.path

@@ -1058,6 +1058,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
     ],
     "bench/run.py": [
+        ("every job is composed twice", "composed.pop(tuple(overrides), None) or anew", "anew", "tests/test_run.py::test_a_job_of_a_sweep_is_composed_once"),
         ("bad jobs don't stop a sweep", "    if problems:\n", "    if False:\n", "tests/test_run.py::test_a_sweep_names_every_bad_job_at_once"),
         ("a failed cell is status 0", "fail(record[\"reason\"], 1)", "fail(record[\"reason\"], 0)", "tests/test_run.py::test_a_failing_cell_is_recorded_and_the_others_go_on"),
         ("an incomplete sweep is status 0", "status = status or (0 if complete else 1)", "status = status or 0", "tests/test_run.py::test_a_failing_cell_is_recorded_and_the_others_go_on"),
