@@ -1,14 +1,17 @@
 """Several passes that make one answer.
 
-Here belongs how logits of several draws become those of one answer, with a gradient. How the draws come about is
-in ``defended``.
+Here belongs how logits of several draws become those of one answer, with a gradient. How the draws come about
+is in ``defended``.
 """
 
-import math
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # imported where tensors are: settings name the ways, too
+    from torch import Tensor
 
 COMBINE = ("mean_probability", "mean_logit", "vote")
 """How passes may be combined."""
@@ -20,13 +23,16 @@ def combined(logits: Tensor, how: str) -> Tensor:
     Args:
         logits: Of each pass, shape (passes, batch, classes).
         how: ``mean_probability``: the logarithm of the mean probability, as MC dropout averages (Gal and
-            Ghahramani 2016); ``mean_logit``: the mean; ``vote``: the logarithm of the share of passes whose largest
-            logit is the class's, of a class without any as of half a pass, and with the gradient of the mean
-            probability in place of its own, which is 0 (Salman et al. 2019, equation 6).
+            Ghahramani 2016); ``mean_logit``: the mean; ``vote``: the logarithm of the share of passes whose
+            largest logit is the class's, of a class without any as of half a pass, with the gradient of the
+            mean probability in place of its own, which is 0 (Salman et al. 2019, equation 6).
 
     Raises:
         ValueError: for another way.
     """
+    import torch
+    from torch.nn import functional
+
     if how == "mean_logit":
         return logits.mean(0)
     soft = torch.logsumexp(functional.log_softmax(logits, -1), 0) - math.log(len(logits))

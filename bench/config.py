@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from bench.checks import ConfigError, check_at_least, check_choice, check_finite, check_rate, fraction, number
+from bench.combining import COMBINE
 
 KINDS = ("untargeted", "targeted", "topk")
 
@@ -67,7 +68,8 @@ class ModelConfig:
         preprocessing: ``mean`` and ``std``, a number or one for each channel, of images in [0, 1]; null:
             none.
         outputs: Where the logits are if the network gives more than a tensor: an index, a key, or
-            ``{from: PATH}``, a submodule's output; null: what it gives, or ``logits`` in it.
+            ``{from: PATH}``, a submodule's output, or ``{stacked: 10}``, ten draws of the batch in one
+            output, draw by draw, or both; null: what it gives, or ``logits`` in it.
         train_rates: Dropout in training: a rate in [0, 1) for each site's name.
     """
 
@@ -87,7 +89,11 @@ class ModelConfig:
             check_choice("model.preprocessing", name, ("mean", "std"))
         if isinstance(self.outputs, Mapping):
             for name in self.outputs or ("",):
-                check_choice("model.outputs", name, ("from",))
+                check_choice("model.outputs", name, ("from", "stacked"))
+            stacked = self.outputs.get("stacked", 1)
+            if isinstance(stacked, bool) or not isinstance(stacked, int):
+                raise ConfigError(f"model.outputs.stacked: expected an integer, got {stacked!r}")
+            check_at_least("model.outputs.stacked", stacked, 1)
         elif not isinstance(self.outputs, int | str | None):
             raise ConfigError(f"model.outputs: expected an index, a key, or from: path, got {self.outputs!r}")
 
@@ -141,6 +147,9 @@ class SchemeConfig:
         operation: ``dropout`` (the default), ``noise``, ``activation_pruning``, ``resize_pad``, or
             ``_target_`` and ``options``: a class whose instances are called with values, rate and generator.
         train_sites: Where ``train_rate`` sets dropout; null: at the scheme's own sites, of its own operation.
+        passes: How many passes of the network make one answer, at least 1.
+        combine: How they, and stacked outputs, make it: ``mean_probability`` (MC dropout), ``mean_logit`` or
+            ``vote`` (randomized smoothing).
     """
 
     name: str = ""
@@ -149,9 +158,13 @@ class SchemeConfig:
     # as values, since a short name may stand in their place
     operation: Any = field(default_factory=lambda: dataclasses.asdict(OperationConfig()))
     train_sites: list[str] | None = None
+    passes: int = 1
+    combine: str = COMBINE[0]
 
     def check(self) -> None:
         """Raises ConfigError for what is no scheme, and replaces what stands for a number by it."""
+        check_at_least("scheme.passes", self.passes, 1)
+        check_choice("scheme.combine", self.combine, COMBINE)
         self.operation = OperationConfig.of("scheme.operation", self.operation)
         for site, given in self.sites.items():
             key = f"scheme.sites.{site}"

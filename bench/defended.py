@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.combining import COMBINE, combined
 from bench.results import identity as identities
 from bench.results.identity import HOOKS
 from bench.schemes.dropout import Dropout
@@ -45,6 +46,12 @@ def check_finite(outputs: Tensor) -> None:
             f"logits that are not finite numbers, for {len(bad)} of {len(outputs)} images in one pass, "
             f"first for image {int(bad[0])}: {[round(v, 3) for v in outputs[bad[0]].tolist()]}"
         )
+
+
+def is_random(scheme: Scheme) -> bool:
+    """Whether something draws in a pass: an operation that says nothing else, at a strength that acts."""
+    acting = [operation for operation, rate in scheme.values() if strength_of(operation).acts(rate)]
+    return any(getattr(operation, "random", True) for operation in acting)
 
 
 class Preprocessing:
@@ -93,7 +100,10 @@ class Defended:
             which its operation does nothing is as if it weren't named.
         preprocessing: What happens to an image before the network sees it; None: nothing.
         outputs: Where the logits are if the network gives more: an index or a key, or ``{"from": path}``, a
-            submodule's output. None: what it gives, or that by name of ``logits`` in it.
+            submodule's output. ``{"stacked": n}``, or both: it has n draws of the batch in one output, draw
+            by draw, which make one answer. None: what it gives, or that by name of ``logits`` in it.
+        passes: How many passes make one answer where something is random, at least 1.
+        combine: How they, and stacked draws, are combined, one of ``combining.COMBINE``.
         known: What decides its outputs, where it is known: ``network``, and ``operations`` by site. None:
             told by the objects themselves.
 
@@ -110,6 +120,8 @@ class Defended:
         *,
         preprocessing: Preprocessing | None = None,
         outputs: Any = None,
+        passes: int = 1,
+        combine: str = COMBINE[0],
         known: Mapping[str, Any] | None = None,
     ):
         self.network = unwrapped(network)
@@ -118,10 +130,17 @@ class Defended:
         self.outputs = outputs
         self.known = known
         self.scheme = _acting(self.sites, scheme or {})
+        if passes < 1:
+            raise ValueError(f"passes: expected at least 1, got {passes}")
+        if combine not in COMBINE:
+            raise ValueError(f"combine: expected one of {', '.join(COMBINE)}, got {combine}")
+        # where nothing is random all of them are alike
+        self.passes = passes if self.random else 1
+        self.combine = combine
         modules = dict(self.network.named_modules())
         named = [(site, path) for site, paths in self.sites.items() for path in paths if path != IMAGE]
-        if isinstance(outputs, Mapping):
-            named.append(("outputs", outputs.get("from", "")))
+        if isinstance(outputs, Mapping) and "from" in outputs:
+            named.append(("outputs", outputs["from"]))
         for site, path in named:
             if path not in modules or not path:
                 raise SiteError(f"{site}: no submodule {path!r}; {among(path, [m for m in modules if m])}")
@@ -138,7 +157,7 @@ class Defended:
 
         An operation that draws nothing says so with an attribute ``random = False``.
         """
-        return any(getattr(operation, "random", True) for operation, _ in self.scheme.values())
+        return is_random(self.scheme)
 
     @property
     def twin(self) -> "Defended":
@@ -146,9 +165,9 @@ class Defended:
         return self.behind({})
 
     def behind(self, scheme: Scheme) -> "Defended":
-        """The same network behind another scheme."""
+        """The same network behind another scheme, of which one pass makes an answer."""
         other = copy.copy(self)
-        other.scheme = _acting(self.sites, scheme)
+        other.scheme, other.passes = _acting(self.sites, scheme), 1
         return other
 
     @property
@@ -166,7 +185,16 @@ class Defended:
         else:
             network, operations = self.known["network"], self.known["operations"]
         rates = {site: rate for site, (_, rate) in self.scheme.items()}
-        return identity_of(network, self.sites, operations, rates, self.preprocessing, self.outputs)
+        return identity_of(
+            network,
+            self.sites,
+            operations,
+            rates,
+            self.preprocessing,
+            self.outputs,
+            self.passes,
+            self.combine,
+        )
 
     @contextmanager
     def model(self, seed: int) -> Iterator[nn.Module]:
@@ -307,12 +335,20 @@ class Behind(nn.Module):
         self.before = [site for site in sorted(self.scheme) if IMAGE in defended.sites[site]]
         self.preprocessing = defended.preprocessing
         self.outputs = defended.outputs
+        self.passes = defended.passes
+        self.combine = defended.combine
 
     def forward(self, x: Tensor) -> Any:
         """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, channels, height, width).
 
-        The gradient is 0 where an operation, or the network itself, lets none through (JPEG by a library).
+        Of several passes, or of a stack of draws, they are those of the one answer. The gradient is 0 where
+        an operation, or the network itself, lets none through (JPEG by a library).
         """
+        if self.passes == 1:
+            return self._pass(x)
+        return combined(torch.stack([self._pass(x) for _ in range(self.passes)]), self.combine)
+
+    def _pass(self, x: Tensor) -> Any:
         image = x
         mine = _now.set(self.number)
         try:
@@ -323,15 +359,28 @@ class Behind(nn.Module):
                     x = x.clamp(0, 1)
             if self.preprocessing is not None:
                 x = self.preprocessing(x)
-            logits = self._logits(x)
+            logits = self._stacked(self._logits(x), len(image))
         finally:
             _now.reset(mine)
         if not isinstance(logits, Tensor) or logits.requires_grad or not torch.is_grad_enabled():
             return logits
         return logits + 0 * image.flatten(1)[:, :1] if image.requires_grad else logits
 
+    def _stacked(self, logits: Any, images: int) -> Any:
+        """One answer of a stack of draws, where the network gives one."""
+        if not isinstance(self.outputs, Mapping) or "stacked" not in self.outputs:
+            return logits
+        draws = self.outputs["stacked"]
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != draws * images:
+            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise SiteError(
+                f"outputs: the network gives {given} for {images} images, expected {draws} draws of each, "
+                f"draw by draw: shape ({draws * images}, classes)"
+            )
+        return combined(logits.view(draws, images, -1), self.combine)
+
     def _logits(self, x: Tensor) -> Any:
-        if isinstance(self.outputs, Mapping):
+        if isinstance(self.outputs, Mapping) and "from" in self.outputs:
             path = self.outputs["from"]
             kept: list[Any] = []
 
@@ -350,7 +399,7 @@ class Behind(nn.Module):
                 raise SiteError(f"outputs: submodule {path!r} is never reached in a pass")
             return kept[-1]
         given = self.network(x)
-        if self.outputs is not None:
+        if self.outputs is not None and not isinstance(self.outputs, Mapping):
             try:
                 return given[self.outputs]
             except (KeyError, IndexError, TypeError) as error:
@@ -393,6 +442,8 @@ def identity_of(
     rates: Mapping[str, float],
     preprocessing: Preprocessing | None,
     outputs: Any,
+    passes: int = 1,
+    combine: str = COMBINE[0],
 ) -> dict[str, Any]:
     """What decides the outputs of a network behind a scheme, whatever its sites are called.
 
@@ -401,11 +452,23 @@ def identity_of(
         sites: Each site's paths.
         operations: What stands for the operation at each site.
         rates: How strongly it acts, at the sites where it does.
-        preprocessing, outputs: As for ``Defended``.
+        preprocessing, outputs, passes, combine: As for ``Defended``.
     """
+    stacked = isinstance(outputs, Mapping) and "stacked" in outputs
+    # where one pass is an answer nothing of it is said, as before there were several
+    answer = {"answer": [passes, combine]} if passes > 1 or stacked else {}
     return {
+        **answer,
         "network": network,
         "acting": [[list(sites[site]), operations[site], rates[site]] for site in sorted(rates)],
         "preprocessing": preprocessing and preprocessing.identity,
         "outputs": outputs,
     }
+
+
+def of_twin(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the outputs of the same network with nothing acting."""
+    outputs = identity["outputs"]
+    stacked = isinstance(outputs, Mapping) and "stacked" in outputs
+    answer = {"answer": [1, identity["answer"][1]]} if stacked else {}
+    return {**{k: v for k, v in identity.items() if k != "answer"}, **answer, "acting": []}

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from bench import defended, parts, targets
 from bench.checks import ConfigError, check_at_least, check_choice, number
+from bench.combining import COMBINE
 from bench.composing import compose, one_line
-from bench.config import AttackConfig, Config, CriterionConfig, OperationConfig
+from bench.config import AttackConfig, Config, CriterionConfig, OperationConfig, SchemeConfig
 from bench.defended import Preprocessing
 from bench.reader import STRANGER
 from bench.schemes.strength import Operation, strength_of
@@ -38,7 +39,13 @@ class Defended(defended.Defended):
         bounds: Of the images: (0, 1) is all there is for now; other ranges go by ``preprocessing``.
         preprocessing: ``{"mean": …, "std": …}``, numbers or one for each channel: what the network sees is
             ``(image - mean) / std``.
-        outputs: Where the logits are, if the network gives more: an index, a key, or ``{"from": path}``.
+        outputs: Where the logits are, if the network gives more: an index, a key, or ``{"from": path}``;
+            ``{"stacked": n}``, or both, where n draws of the batch are in one output, draw by draw.
+        passes: How many passes make one answer where something is random; None: as many as the named scheme
+            says, or one.
+        combine: How they, or stacked draws, make it: ``mean_probability``, as MC dropout averages,
+            ``mean_logit``, or ``vote``, as randomized smoothing does; None: as the named scheme says, or the
+            first.
 
     Attributes:
         twin: The same network without its randomness, a ``Defended``.
@@ -56,6 +63,8 @@ class Defended(defended.Defended):
         bounds: tuple[float, float] = (0, 1),
         preprocessing: Mapping[str, Any] | Preprocessing | None = None,
         outputs: Any = None,
+        passes: int | None = None,
+        combine: str | None = None,
     ):
         if not isinstance(network, nn.Module):
             raise ConfigError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
@@ -65,13 +74,21 @@ class Defended(defended.Defended):
                 'images in [0, 1] and preprocessing={"mean": ..., "std": ...}'
             )
         acting = named_scheme(scheme)
+        said = _settings("scheme", scheme).scheme if isinstance(scheme, str) else SchemeConfig()
+        passes = said.passes if passes is None else passes
+        combine = said.combine if combine is None else combine
+        check_integer("passes", passes, 1)
+        check_choice("combine", combine, COMBINE)
         try:
             if isinstance(preprocessing, Mapping):
                 preprocessing = Preprocessing(**preprocessing)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"preprocessing: {' '.join(str(error).split())}") from None
         try:
-            super().__init__(network, sites, acting, preprocessing=preprocessing, outputs=outputs)
+            super().__init__(
+                network, sites, acting, preprocessing=preprocessing, outputs=outputs, passes=passes,
+                combine=combine,
+            )  # fmt: skip
         except SiteError as error:
             raise ConfigError(f"{'' if str(error).startswith('outputs:') else 'sites.'}{error}") from None
 

@@ -17,7 +17,7 @@ from bench import probe, process
 from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
-from bench.defended import Defended
+from bench.defended import Defended, of_twin
 from bench.measuring import passes
 from bench.results import fingerprint
 from bench.results.store import LOOKS, Kept, Store
@@ -42,7 +42,7 @@ class Looker:
     @property
     def twin(self) -> "Looker":
         """The same network with nothing acting."""
-        return Looker({**self.identity, "acting": []}, self.weights, self.batch_size, self.threads)
+        return Looker(of_twin(self.identity), self.weights, self.batch_size, self.threads)
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Looker":

@@ -19,7 +19,7 @@ from bench import sites as paths_of
 from bench.checks import ConfigError, NotApplicable
 from bench.config import Config, OperationConfig
 from bench.datasets.arrays import Dataset
-from bench.defended import Defended, Preprocessing, Scheme, identity_of
+from bench.defended import Defended, Preprocessing, Scheme, identity_of, is_random
 from bench.results import fingerprint
 from bench.results.store import Store
 from bench.schemes import Dropout, Operation, strength_of
@@ -229,7 +229,9 @@ def identity(config: Config, acting: Scheme, checkpoint: str) -> dict[str, Any]:
     network = {"checkpoint": checkpoint, "target": target, "files": files, "code": code}
     rates = {site: rate for site, (operation, rate) in acting.items() if strength_of(operation).acts(rate)}
     before, outputs = preprocessing(config), config.model.outputs
-    return identity_of(network, sites(config), operations(config), rates, before, outputs)
+    passes = config.scheme.passes if is_random(acting) else 1
+    at, made = sites(config), operations(config)
+    return identity_of(network, at, made, rates, before, outputs, passes, config.scheme.combine)
 
 
 def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None) -> Defended:
@@ -248,7 +250,16 @@ def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None
         known = {"network": known, "operations": operations(config)}
     before, outputs = preprocessing(config), config.model.outputs
     try:
-        return Defended(network, sites(config), acting, preprocessing=before, outputs=outputs, known=known)
+        return Defended(
+            network,
+            sites(config),
+            acting,
+            preprocessing=before,
+            outputs=outputs,
+            passes=config.scheme.passes,
+            combine=config.scheme.combine,
+            known=known,
+        )
     except paths_of.SiteError as error:
         where = "model." if str(error).startswith("outputs:") else "model.sites."
         raise ConfigError(f"{where}{error}") from None

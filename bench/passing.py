@@ -32,6 +32,8 @@ class Passes:
 def counted(model: nn.Module) -> Iterator[Passes]:
     """Counts the passes that a network makes inside the block, and looks at the first gradients."""
     passes = Passes()
+    # of one answer: a pass is one of the network
+    each = getattr(model, "passes", 1)
     looked_at: list[Tensor] = []
 
     def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -49,7 +51,7 @@ def counted(model: nn.Module) -> Iterator[Passes]:
             passes.first = zero if passes.first is None else passes.first & zero
 
     def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        passes.forward += len(output)
+        passes.forward += len(output) * each
         bad = ~output.detach().isfinite().flatten(1).all(1)
         if bad.any() and len(inputs[0]) == len(output):
             passes.not_finite += int((bad & inputs[0].detach().isfinite().flatten(1).all(1)).sum())
@@ -57,7 +59,7 @@ def counted(model: nn.Module) -> Iterator[Passes]:
             output.register_hook(backward)
 
     def backward(gradient: Tensor) -> None:
-        passes.backward += len(gradient)
+        passes.backward += len(gradient) * each
 
     handles = [model.register_forward_pre_hook(enter), model.register_forward_hook(leave)]
     try:

@@ -196,7 +196,7 @@ FIT, PRETRAINED = "tests/training/test_fit.py::test_", "tests/training/test_pret
 ATTACKING = "tests/test_attacking.py::test_"
 DEFENDED, PROCESS = "tests/test_defended.py::test_", "tests/test_process.py::test_"
 STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_passes.py::test_"
-API = "tests/test_api.py::test_"
+API, COMBINING = "tests/test_api.py::test_", "tests/test_combining.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
 FOREIGN, CLI = "tests/test_foreign.py::test_", "tests/test_cli.py::test_"
 PROGRESS = "tests/analysis/test_progress.py::test_"
@@ -721,7 +721,16 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("another thread seeds meanwhile", "with alone, torch.random.fork_rng(devices=index):", "with torch.random.fork_rng(devices=index):", f"{PROCESS}what_one_thread_has_seeded_no_other_draws_from"),
         ("threads are not put back", "torch.set_num_threads(before)", "pass", f"{PROCESS}threads_are_as_many_as_asked_for_and_then_as_before"),
     ],
+    "bench/combining.py": [
+        ("the mean probability is of logits", "torch.logsumexp(functional.log_softmax(logits, -1), 0)", "torch.logsumexp(logits, 0)", f"{COMBINING}answers_are_the_log_of_the_mean_probability_the_mean_logit_or_the_vote"),
+        ("a class without a vote is impossible", "votes.clamp(min=0.5)", "votes", f"{COMBINING}answers_are_the_log_of_the_mean_probability_the_mean_logit_or_the_vote"),
+        ("a vote has no gradient", "hard + (soft - soft.detach())", "hard", f"{COMBINING}a_vote_has_the_gradient_of_the_mean_probability"),
+        ("the mean logit is a sum", "logits.mean(0)", "logits.sum(0)", f"{COMBINING}answers_are_the_log_of_the_mean_probability_the_mean_logit_or_the_vote"),
+    ],
     "bench/defended.py": [
+        ("passes are repeated where nothing is random", "self.passes = passes if self.random else 1", "self.passes = passes", f"{COMBINING}more_passes_are_another_network_one_pass_is_the_same"),
+        ("how passes are combined is in no identity", "[passes, combine]} if passes", "[passes]} if passes", f"{COMBINING}more_passes_are_another_network_one_pass_is_the_same"),
+        ("a stack is image by image", "combined(logits.view(draws, images, -1), self.combine)", "combined(logits.view(images, draws, -1).transpose(0, 1), self.combine)", f"{COMBINING}stacked_draws_are_one_answer"),
         ("what lets no gradient through fails the attack", "if image.requires_grad else logits", "if False else logits",
          f"{DEFENDED}what_lets_no_gradient_through_has_a_gradient_of_zero"),
         ("a scheme stays in the network", "            handle.remove()\n", "            pass\n", f"{DEFENDED}nothing_is_left_behind"),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.checks import ConfigError
+from bench.defended import of_twin
 from bench.results.files import Unreadable, write_document
 from bench.results.store import LOOKS, MISSING, OK, Kept, Store, key_of
 from bench.results.sweep import Sweep
@@ -102,7 +103,7 @@ def _looks(store: Store) -> Iterator[tuple[str, Kept]]:
 def _is_of(asked: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a look is at networks and samples of these records, and at no others'."""
     networks = [(r["defended"], r["checkpoint"]["sha256"]) for r in own]
-    twins = [({**defended, "acting": []}, weights) for defended, weights in networks]
+    twins = [(of_twin(defended), weights) for defended, weights in networks]
     if (asked["defended"], asked["weights"]) not in [*networks, *twins]:
         return False
     samples = asked.get("samples", "").removeprefix("claimed of ")

@@ -83,7 +83,7 @@ COLUMNS = (
     Column("too_far", "metrics.too_far", "attacked images that came back further away than epsilon: they count as not found"),
     Column("without_start", "metrics.without_start", "attacked images without a point for the attack to start from: they count as not found"),
     Column("zero_gradient", "metrics.zero_gradient", "attacked images whose first gradient was zero everywhere; empty: that can't be told"),
-    Column("fresh_draws", "metrics.fresh_draws", "passes of each adversarial image on fresh draws (1 where nothing is random)"),
+    Column("fresh_draws", "metrics.fresh_draws", "answers of the network to each adversarial image, on fresh draws (1 where nothing is random)"),
     Column("clean_accuracy_no_scheme_pct", "metrics.clean_accuracy_no_scheme.mean", "accuracy on the whole test set without the scheme, %", 100),
     Column("clean_accuracy_pct", "metrics.clean_accuracy", "accuracy on the whole test set under the scheme, %; _low and _high: 95 % interval", 100, True, "clean %", "test accuracy, %"),
     Column("claimed_success_pct", "metrics.claimed_success", "images for which the attack claims success, on the draws that it saw, %", 100, True, "claimed %"),
