@@ -19,7 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench import process
 from bench.combining import COMBINE, combined
+from bench.results import fingerprint
 from bench.results import identity as identities
 from bench.results.identity import HOOKS
 from bench.schemes.dropout import Dropout
@@ -207,14 +209,18 @@ class Defended:
         Args:
             seed: Of everything that its operations draw.
         """
-        generator = torch.Generator(self.device).manual_seed(seed)
-        with still(self.network), self.acting(generator) as model:
+        with still(self.network), self.acting(torch.Generator(self.device).manual_seed(seed), True) as model:
             yield model.eval()
 
     @contextmanager
-    def acting(self, generator: torch.Generator) -> Iterator[nn.Module]:
-        """As ``model``, drawing from a generator of one's own, and in the mode that the network is in."""
-        model = Behind(self, generator)
+    def acting(self, generator: torch.Generator, seeded: bool = False) -> Iterator[nn.Module]:
+        """As ``model``, drawing from a generator of one's own, and in the mode that the network is in.
+
+        Args:
+            generator: What operations are given.
+            seeded: Whether each pass seeds the global generators, by the generator's seed and its number.
+        """
+        model = Behind(self, generator, seeded and bool(self.scheme))
         with ExitStack() as hooks:
             for site in sorted(self.scheme):
                 for path in self.sites[site]:
@@ -323,9 +329,10 @@ class Behind(nn.Module):
     Args:
         defended: The network, and what acts at its image; at its submodules only while ``acting`` lasts.
         generator: Where everything is drawn from.
+        seeded: Whether each pass seeds the global generators, for operations that draw from these.
     """
 
-    def __init__(self, defended: Defended, generator: torch.Generator):
+    def __init__(self, defended: Defended, generator: torch.Generator, seeded: bool = False):
         super().__init__()
         self.network = defended.network
         # a number, since a copy of this module is to act as it does
@@ -337,6 +344,8 @@ class Behind(nn.Module):
         self.outputs = defended.outputs
         self.passes = defended.passes
         self.combine = defended.combine
+        self.seeded = seeded
+        self.made = 0
 
     def forward(self, x: Tensor) -> Any:
         """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, channels, height, width).
@@ -349,6 +358,15 @@ class Behind(nn.Module):
         return combined(torch.stack([self._pass(x) for _ in range(self.passes)]), self.combine)
 
     def _pass(self, x: Tensor) -> Any:
+        """One pass; what it draws from the global generators is of its own seed, and they are put back."""
+        if not self.seeded:
+            return self._passed(x)
+        seed = fingerprint.derive_seed(self.generator.initial_seed(), f"pass {self.made}")
+        self.made += 1
+        with process.seeded(seed, x.device):
+            return self._passed(x)
+
+    def _passed(self, x: Tensor) -> Any:
         image = x
         mine = _now.set(self.number)
         try:

@@ -165,8 +165,8 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
 
     Raises:
         ConfigError: unless its operations return what they were given in shape and type, without changing
-            it (but an image's size); draw from their generator alone; and draw at all, but for those that
-            say ``random = False``, which mustn't depend on the other images of a batch.
+            it (but an image's size); are alike in two passes of one seed; and draw at all, but for those
+            that say ``random = False``, which mustn't depend on the other images of a batch.
     """
     key = f"scheme: {name}"
     # the first image in other company
@@ -186,15 +186,13 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
             """What comes out, and the generator's state after one pass and after another."""
             behind = defended.behind({site: (watched, rate)})
             generator = torch.Generator(defended.device).manual_seed(seed)
-            with still(behind.network), behind.acting(generator) as model:
+            with still(behind.network), behind.acting(generator, seeded=True) as model:
                 outputs = _pass(key, model.eval(), given)
                 after = generator.get_state()
                 _pass(key, model, given)
             return outputs, after, generator.get_state()
 
-        elsewhere = f"{watched.name} draws from something else than the generator that it is given"
-        with _no_global_draws(elsewhere):
-            (first, after, later), (again, _, _), (other, _, _) = (drawn(seed) for seed in (0, 0, 1))
+        (first, after, later), (again, _, _), (other, _, _) = (drawn(seed) for seed in (0, 0, 1))
         alone = first
         draws = getattr(operation, "random", True)
         fresh = torch.Generator(defended.device).manual_seed(0).get_state()
@@ -203,7 +201,10 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
             raise ConfigError(f"{watched.name} sets its generator back, so that no draw is a fresh one")
         _check_finite(watched.name, first)
         if not _same(first, again):
-            raise ConfigError(f"{elsewhere}: two passes from the same seed differ")
+            raise ConfigError(
+                f"{watched.name} draws from what no seed reaches: two passes of one seed differ, with the "
+                "generator that it is given and those of PyTorch, NumPy and Python all seeded"
+            )
         if draws and torch.equal(first, other) and rate < RAISED and _takes(operation, RAISED):
             first, other = (drawn(seed, RAISED)[0] for seed in (0, 1))
         if draws and torch.equal(first, other):

@@ -1,11 +1,13 @@
 import dataclasses
 import gc
+import random
 import threading
 import weakref
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bench.defended import Defended, NotFinite, Preprocessing, check_finite
@@ -391,3 +393,26 @@ def test_a_site_that_is_passed_again_on_the_way_back_is_refused() -> None:
     with defended.twin.model(0) as behind:
         behind(images).sum().backward()
     assert images.grad is not None
+
+
+def everywhere(values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """An operation that draws from all global generators, and not from the one that it is given."""
+    return values + rate * (torch.randn(values.shape) + np.random.rand() + random.random())  # noqa: NPY002
+
+
+def test_what_an_operation_draws_from_the_global_generators_is_of_the_seed_and_the_pass() -> None:
+    network, images = nn.Flatten(), torch.rand(3, 1, 2, 2)
+    defended = Defended(network, {"image": ""}, {"image": (everywhere, 0.5)})
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+    def passes(seed: int) -> list[Tensor]:
+        with defended.model(seed) as model:
+            return [model(images) for _ in range(3)]
+
+    first, again, other = passes(1), passes(1), passes(2)
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    drawn = [*first, *other]
+    assert not any(torch.equal(drawn[i], drawn[j]) for i in range(6) for j in range(i))
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
