@@ -456,6 +456,21 @@ def test_everything_is_as_it_was_in_double_precision(net: nn.Module, some: tuple
     assert torch.equal(found.samples["deepfool"], expected.samples["deepfool"])
 
 
+def test_a_call_inside_autocast_finds_what_it_finds_outside(
+    net: nn.Module, some: tuple[Tensor, Tensor]
+) -> None:
+    attacks = ["deepfool", ("pgd", 0.1)]
+    outside = bench.evaluate(defended(net), *some, attacks, draws=20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = bench.evaluate(defended(net), *some, attacks, draws=20)
+        measured = bench.measure(defended(net), outside.samples["pgd"], some[1])
+        assert torch.is_autocast_enabled("cpu")
+    for name in ("deepfool", "pgd"):
+        assert torch.equal(inside.samples[name], outside.samples[name])
+        assert np.array_equal(inside.success[name], outside.success[name])
+    assert np.array_equal(measured.success, outside.success["pgd"])
+
+
 class Noisy(nn.Module):
     """Draws from PyTorch's generator, whatever its mode."""
 
