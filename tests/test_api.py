@@ -1,5 +1,6 @@
 """The library: what a script or a notebook asks of a network of its own."""
 
+import logging
 import os
 import random
 import subprocess
@@ -469,6 +470,16 @@ def test_a_call_inside_autocast_finds_what_it_finds_outside(
         assert torch.equal(inside.samples[name], outside.samples[name])
         assert np.array_equal(inside.success[name], outside.success[name])
     assert np.array_equal(measured.success, outside.success["pgd"])
+
+
+def test_an_attack_that_logs_leaves_no_handler_that_prints(
+    net: nn.Module, some: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest has its own
+    monkeypatch.setattr(logging.root, "handlers", [])
+    # Foolbox's says how many classes it tries
+    bench.evaluate(defended(net), *some, [fb.attacks.L2DeepFoolAttack(steps=2)], draws=2)
+    assert logging.root.handlers == []
 
 
 class Noisy(nn.Module):
