@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -472,6 +473,36 @@ def test_a_call_inside_autocast_finds_what_it_finds_outside(
     assert np.array_equal(measured.success, outside.success["pgd"])
 
 
+class Scaled(nn.Module):
+    """An operation that is a module, with a weight, and another mode for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(100)
+
+    def forward(self, values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+        kept: Tensor = torch.rand(values.shape, generator=generator) >= rate
+        return self.norm(values) * kept
+
+
+def test_an_operation_that_is_a_module_is_still_too_and_then_as_it_was(
+    net: nn.Module, some: tuple[Tensor, Tensor]
+) -> None:
+    operation = Scaled()
+    one = bench.Defended(net, SITES, {"hidden": (operation, 0.3)})
+    assert bench.evaluate(one, *some, ["deepfool"], draws=2).table["status"].item() == "ok"
+    with one.model(0) as model:
+        alone, together = model(some[0][:1]), model(some[0])
+        assert alone.shape != together.shape
+        assert not operation.training
+    assert operation.training
+    assert operation.norm.training
+    assert operation.norm.running_mean is not None
+    assert not operation.norm.running_mean.any()
+    assert operation.norm.weight.requires_grad
+    assert operation.norm.weight.grad is None
+
+
 def test_an_attack_that_logs_leaves_no_handler_that_prints(
     net: nn.Module, some: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +511,44 @@ def test_an_attack_that_logs_leaves_no_handler_that_prints(
     # Foolbox's says how many classes it tries
     bench.evaluate(defended(net), *some, [fb.attacks.L2DeepFoolAttack(steps=2)], draws=2)
     assert logging.root.handlers == []
+
+
+def test_a_network_that_fails_to_be_frozen_is_left_as_it_was(net: nn.Module) -> None:
+    class Stubborn(nn.Sequential):
+        def train(self, mode: bool = True) -> "Stubborn":
+            super().train(mode)
+            if not mode:
+                raise RuntimeError("no")
+            return self
+
+    stubborn = Stubborn(*net)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="^no$"), bench.Defended(stubborn).model(0):
+            pass
+        assert all(part.training for part in stubborn.modules())
+        assert all(weight.requires_grad for weight in stubborn.parameters())
+
+
+def test_networks_compiled_to_torchscript_and_of_inference_mode_are_measured(
+    net: nn.Module, some: tuple[Tensor, Tensor], weights: dict[str, Tensor]
+) -> None:
+    with torch.inference_mode():
+        other = layers()
+        other.load_state_dict(weights)
+    for network in (torch.jit.script(net), other):
+        noisy = bench.Defended(network, {"image": ""}, {"image": 0.2})
+        expected = bench.measure(bench.Defended(net, {"image": ""}, {"image": 0.2}), *some)
+        assert np.array_equal(bench.measure(noisy, *some).success, expected.success)
+        assert all(weight.requires_grad for weight in network.parameters())
+
+
+def test_a_module_of_two_names_is_a_site_by_either(net: nn.Sequential, some: tuple[Tensor, Tensor]) -> None:
+    expected = bench.measure(defended(net), *some).success
+    both = nn.Sequential(*net)
+    both.again = both[2]
+    both.forward = lambda x: net(x)  # type: ignore[method-assign]
+    found = bench.measure(bench.Defended(both, {"hidden": "again"}, {"hidden": 0.5}), *some)
+    assert np.array_equal(found.success, expected)
 
 
 class Noisy(nn.Module):
@@ -637,6 +706,20 @@ def test_the_printed_table_is_the_terminals_and_the_frame_is_whole(
     assert type(result.table[["attack", "status"]]) is pd.DataFrame
 
 
+class Stateful(nn.Sequential):
+    """Keeps what is no tensor."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"steps": 3}
+
+
+class Scores(nn.Sequential):
+    """Gives an object."""
+
+    def forward(self, x: Tensor) -> Any:
+        return types.SimpleNamespace(scores=super().forward(x))
+
+
 BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
     "bounds": (lambda n, x, y: bench.Defended(n, bounds=(-1, 1)), r"^bounds: expected \(0, 1\), got \(-1, 1\)"),
     "no module": (lambda n, x, y: bench.Defended("net"), "^network: expected a torch.nn.Module, got str"),
@@ -658,6 +741,9 @@ BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
     "no attacks": (lambda n, x, y: bench.evaluate(defended(n), x, y, []), "^attacks: .*of at least one, got"),
     "right_by": (lambda n, x, y: bench.load_dataset("digits").test(5, right_by=nn.Identity()), "^model: Identity gives torch.float32 of shape"),
     "no attack": (lambda n, x, y: bench.evaluate(defended(n), x, y, [7]), "^attacks: expected names of conf/attack"),
+    "lazy": (lambda n, x, y: bench.measure(bench.Defended(nn.Sequential(nn.Flatten(), nn.LazyLinear(10))), x, y), "has no size yet; pass images"),
+    "state": (lambda n, x, y: bench.measure(bench.Defended(Stateful(n)), x, y), "^model: Stateful: _extra_state is a dict"),
+    "attribute": (lambda n, x, y: bench.measure(bench.Defended(Scores(n), outputs="scores"), x, y), "^model.outputs: the network gives SimpleNamespace, in which there is no 'scores'"),
     "epsilon": (lambda n, x, y: bench.evaluate(defended(n), x, y, [("pgd", -1)]), "epsilon: expected a number over 0"),
     "criterion": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="topk"), "can't serve topk"),
     "kind": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="top"), "^criterion=top: no such"),
