@@ -551,6 +551,18 @@ def test_a_module_of_two_names_is_a_site_by_either(net: nn.Sequential, some: tup
     assert np.array_equal(found.success, expected)
 
 
+def test_functions_are_attacks_by_their_names(net: nn.Module, some: tuple[Tensor, Tensor]) -> None:
+    def stay(model: Any, inputs: Tensor, criterion: Any, *, epsilons: Any) -> Any:
+        return inputs, inputs, torch.zeros(len(inputs), dtype=torch.bool)
+
+    def leave(model: Any, inputs: Tensor, criterion: Any, *, epsilons: Any) -> Any:
+        return 1 - inputs, 1 - inputs, torch.ones(len(inputs), dtype=torch.bool)
+
+    result = bench.evaluate(defended(net), *some, [stay, leave], draws=2)
+    assert list(result.samples) == ["stay", "leave"]
+    assert torch.equal(result.samples["stay"], some[0])
+
+
 class Noisy(nn.Module):
     """Draws from PyTorch's generator, whatever its mode."""
 
@@ -741,9 +753,16 @@ BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
     "no attacks": (lambda n, x, y: bench.evaluate(defended(n), x, y, []), "^attacks: .*of at least one, got"),
     "right_by": (lambda n, x, y: bench.load_dataset("digits").test(5, right_by=nn.Identity()), "^model: Identity gives torch.float32 of shape"),
     "no attack": (lambda n, x, y: bench.evaluate(defended(n), x, y, [7]), "^attacks: expected names of conf/attack"),
+    "sites": (lambda n, x, y: bench.Defended(n, ["2"], {"2": 0.5}), r"^sites: expected a mapping from names to paths"),
+    "normalise": (lambda n, x, y: bench.Defended(n, preprocessing=nn.Identity()), "^preprocessing: expected a mapping"),
+    "means": (lambda n, x, y: bench.Defended(n, preprocessing={"means": 0}), "^preprocessing: expected one of mean, std"),
     "lazy": (lambda n, x, y: bench.measure(bench.Defended(nn.Sequential(nn.Flatten(), nn.LazyLinear(10))), x, y), "has no size yet; pass images"),
+    "meta": (lambda n, x, y: bench.measure(bench.Defended(nn.Sequential(*n).to("meta")), x, y), "^defended: .* on the meta device"),
     "state": (lambda n, x, y: bench.measure(bench.Defended(Stateful(n)), x, y), "^model: Stateful: _extra_state is a dict"),
     "attribute": (lambda n, x, y: bench.measure(bench.Defended(Scores(n), outputs="scores"), x, y), "^model.outputs: the network gives SimpleNamespace, in which there is no 'scores'"),
+    "no epsilon": (lambda n, x, y: bench.evaluate(defended(n), x, y, [fb.attacks.LinfPGD()]), "^attack: LinfProjectedGradientDescentAttack needs an epsilon"),
+    "one name": (lambda n, x, y: bench.evaluate(defended(n), x, y, {1: "fgsm", "1": "deepfool"}), "^attacks: two are called 1"),
+    "k as text": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["fgsm"], criterion={"kind": "topk", "k": "2"}), "^criterion.k: expected an integer, got '2'"),
     "epsilon": (lambda n, x, y: bench.evaluate(defended(n), x, y, [("pgd", -1)]), "epsilon: expected a number over 0"),
     "criterion": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="topk"), "can't serve topk"),
     "kind": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="top"), "^criterion=top: no such"),
