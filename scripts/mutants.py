@@ -522,6 +522,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("the training half is limited", "read(train, None)", "read(train, limit)", f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
     ],
     "bench/results/identity.py": [
+        ("what a script's class is set to is in no identity", 'elif one.__module__ == "__main__" and', "elif False and", f"{API}what_a_script_sets_is_no_other_runs_result"),
+        ("a script's variables are in no identity", 'if function.__module__ == "__main__":', "if False:", f"{API}what_a_script_sets_is_no_other_runs_result"),
         ("attributes don't count", "if name not in OWN:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
         ("hooks don't count", "            if hooks:\n", "            if False:\n", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
         ("one module at two places is two", "if id(one) in self.met:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
@@ -576,7 +578,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
         ("an installed bench stands by its version", 'if top != "bench" and (found', "if (found",
          f"{CODE}an_installed_package_stands_by_its_version_and_one_in_development_by_its_source"),
-        ("what a typed function uses doesn't count", "for word in _words(function.__code__) & set(function.__globals__):", "for word in ():",
+        ("what a typed function uses doesn't count", "for word in words(function.__code__) & set(function.__globals__):", "for word in ():",
          f"{CODE}what_was_typed_is_refused_by_name_unless_its_source_is_kept"),
         ("the hash of weights is of names and shapes alone", "digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)", "pass",
          f"{CODE}the_hash_of_tensors_sees_names_types_shapes_and_values"),

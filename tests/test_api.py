@@ -411,6 +411,40 @@ def test_what_can_not_be_told_apart_is_not_kept(
     assert bench.evaluate(anything, *some, ["fgsm"], draws=3).table["status"].item() == "ok"
 
 
+GLOBALS = """
+import sys, torch, bench
+OPTIONS = {"times": 1}
+
+class Size:
+    value = float(sys.argv[1])
+
+def noisy(values, rate, generator):
+    return values + helper() * torch.randn(values.shape, generator=generator)
+
+def helper():
+    return Size.value * OPTIONS["times"]
+
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+torch.nn.init.constant_(net[1].weight, 0)
+net[1].bias.data = torch.arange(10.0)
+images, labels = bench.load_dataset("digits").test(20)
+for OPTIONS["times"] in (1, 100):
+    defended = bench.Defended(net, {"fc": "1"}, {"fc": (noisy, 0.5)})
+    found = bench.evaluate(defended, images, labels, {"blur": "fgsm_fixed"}, draws=20, store="kept")
+    print(found.table["clean_accuracy_pct"].item(), found.table["total_seconds"].item())
+"""
+
+
+def test_what_a_script_sets_is_no_other_runs_result(tmp_path: Path) -> None:
+    first, second, again = (
+        [tuple(line.split()) for line in script(GLOBALS, tmp_path, size).stdout.splitlines()]
+        for size in ("0.001", "3", "0.001")
+    )
+    assert len({accuracy for accuracy, _ in (*first, *second)}) > 1
+    assert len({seconds for _, seconds in (*first, *second)}) == 4
+    assert again == first
+
+
 def state(net: nn.Module) -> list[Any]:
     import matplotlib
 
