@@ -256,10 +256,14 @@ def undisturbed(one: Defended, device: str | torch.device | None, threads: int) 
         raise ConfigError(f"defended: expected a bench.Defended, got {type(one).__name__}")
     given.check_integer("threads", threads, 1)
     before = one.device
+    if before.type == "meta":
+        raise ConfigError("defended: its network is on the meta device, where there are no weights")
     where = before if device is None else parts.device_named(str(device))
     with (
         # which lets gradients be taken, too
         torch.inference_mode(False),
+        # what is found isn't to depend on where the call stands
+        torch.autocast(where.type, enabled=False),
         attacking.settings_kept(),
         process.seeded(0, where),
         process.threads(threads),

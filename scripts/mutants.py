@@ -522,6 +522,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("the training half is limited", "read(train, None)", "read(train, limit)", f"{IMAGE_FILES}a_training_half_has_the_classes_of_the_test_half"),
     ],
     "bench/results/identity.py": [
+        ("what a script's class is set to is in no identity", 'elif one.__module__ == "__main__" and', "elif False and", f"{API}what_a_script_sets_is_no_other_runs_result"),
+        ("a script's variables are in no identity", 'if function.__module__ == "__main__":', "if False:", f"{API}what_a_script_sets_is_no_other_runs_result"),
         ("attributes don't count", "if name not in OWN:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
         ("hooks don't count", "            if hooks:\n", "            if False:\n", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
         ("one module at two places is two", "if id(one) in self.met:", "if False:", f"{IDENTITY}whatever_can_change_an_output_changes_it"),
@@ -576,7 +578,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{CODE}of_a_package_the_modules_count_that_are_used_and_no_others"),
         ("an installed bench stands by its version", 'if top != "bench" and (found', "if (found",
          f"{CODE}an_installed_package_stands_by_its_version_and_one_in_development_by_its_source"),
-        ("what a typed function uses doesn't count", "for word in _words(function.__code__) & set(function.__globals__):", "for word in ():",
+        ("what a typed function uses doesn't count", "for word in words(function.__code__) & set(function.__globals__):", "for word in ():",
          f"{CODE}what_was_typed_is_refused_by_name_unless_its_source_is_kept"),
         ("the hash of weights is of names and shapes alone", "digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)", "pass",
          f"{CODE}the_hash_of_tensors_sees_names_types_shapes_and_values"),
@@ -732,6 +734,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("masks come from a generator of no seed", "generator = torch.Generator(self.device).manual_seed(seed)", "generator = torch.Generator(self.device)",
          f"{DEFENDED}masks_come_from_the_seed_alone"),
         ("the network stays frozen", "                    part.requires_grad_(was)\n", "                    pass\n", f"{DEFENDED}nothing_is_left_behind"),
+        ("operations that are modules stay in training mode", "with still(*self.modules), self", "with still(self.network), self", f"{API}an_operation_that_is_a_module_is_still_too_and_then_as_it_was"),
         ("a site that is not there is passed over", "        if site not in sites:\n", "        if False:\n", f"{DEFENDED}a_site_that_is_not_there_is_one_line"),
         ("an operation is random whatever it says", 'getattr(operation, "random", True)', "True", f"{DEFENDED}a_deterministic_operation_is_as_welcome"),
         ("the image is preprocessed first", "        mine = _now.set(self.number)\n", "        x = x if self.preprocessing is None else self.preprocessing(x)\n        mine = _now.set(self.number)\n",
@@ -773,6 +776,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("samples of another network are found", '            "defended": identity,\n            "attack": [*self', '            "attack": [*self', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
         ("generators are drawn on", "        process.seeded(0, where),\n", "", f"{API}a_network_that_draws_by_itself_is_refused_and_draws_nothing"),
         ("the default type stays", "        attacking.settings_kept(),\n", "", f"{API}everything_is_as_it_was_in_double_precision"),
+        ("the caller's autocast acts", "        torch.autocast(where.type, enabled=False),\n", "", f"{API}a_call_inside_autocast_finds_what_it_finds_outside"),
         ("gradients are off where they were", "        torch.inference_mode(False),\n", "", f"{API}everything_is_as_it_was"),
     ],
     "bench/outcomes.py": [
@@ -828,6 +832,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("values, not ranks", "stats.spearmanr(", "stats.pearsonr(", "tests/measuring/test_ranks.py::test_rank_correlation_is_of_ranks_and_needs_three_of_them"),
     ],
     "bench/attacking.py": [
+        ("a handler of logging's stays", "            logging.root.removeHandler(added)\n", "            pass\n", f"{API}an_attack_that_logs_leaves_no_handler_that_prints"),
         ("the bar waits for the end of a batch", "    if successes is None and type(run)", "    if False and type(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
