@@ -179,9 +179,8 @@ class Defended:
         """The network as an attacker and a measurement see it: a module that draws anew in each pass.
 
         Inside the block the network, and an operation that is a module, are in evaluation mode and frozen;
-        after it, as they were. Several of one
-        network may be open at once, in several threads too, and are closed in any order: in a pass through
-        one of them, only what it has acts.
+        after it, as they were. Several of one network may be open at once, in several threads too, and are
+        closed in any order: in a pass through one of them, only what it has acts.
 
         Args:
             seed: Of everything that its operations draw.

@@ -215,7 +215,7 @@ def criterion(given: Any, goals: Any) -> CriterionConfig:
         for key in given:
             check_choice("criterion", str(key), ("kind", "k", "targets"))
         if given.get("k") is not None:
-            check_integer("criterion.k", given["k"])
+            integer("criterion.k", given["k"])
         found = CriterionConfig(name=str(given.get("kind", "")), **{"kind": "", **given})
         found.check()
     else:
@@ -265,9 +265,25 @@ def named_scheme(given: Any) -> dict[str, tuple[Operation, float]]:
     return found
 
 
-def check_integer(key: str, value: Any, least: int | None = None) -> None:
-    """Raises ConfigError for what is no integer, or less than ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def integer(key: str, value: Any, least: int | None = None) -> int:
+    """An integer, of NumPy's too.
+
+    Raises:
+        ConfigError: for anything else, or one less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ConfigError(f"{key}: expected an integer, got {value!r}")
     if least is not None:
-        check_at_least(key, value, least)
+        check_at_least(key, int(value), least)
+    return int(value)
+
+
+def folder(key: str, value: Any) -> Path:
+    """A folder, which may begin with ``~``.
+
+    Raises:
+        ConfigError: for what is no path.
+    """
+    if not isinstance(value, str | Path) or not str(value):
+        raise ConfigError(f"{key}: expected a folder, got {value!r}")
+    return Path(value).expanduser()

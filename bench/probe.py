@@ -94,6 +94,11 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
                 f"{key} gives {outputs.dtype} of shape {shape} for {len(images)} images, "
                 f"expected logits of shape ({len(images)}, classes)"
             )
+        if outputs.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"{key} gives logits of {outputs.dtype}, expected torch.float32, without which attacks can't "
+                "do: let it return logits.float()"
+            )
         if shape[1] < max(2, classes):
             raise ConfigError(
                 f"{key} has {shape[1]} outputs, expected one for each of at least {max(2, classes)} classes"

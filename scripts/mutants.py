@@ -666,8 +666,9 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/sites.py": [
         ("a site may have no path", "or not paths or not all(", "or not all(", f"{DEFENDED}a_site_that_is_not_there_is_one_line"),
         ("a module that is used twice is seen once", "found[path].append(shown)", "found[path] = [shown]", f"{DEFENDED}a_module_that_is_used_twice_acts_twice"),
-        ("DataParallel is a network of its own", "return unwrapped(network.module) if isinstance(network, wrappers) else network", "return network",
+        ("DataParallel is a network of its own", "        return unwrapped(network.module)\n", "        return network\n",
          f"{DEFENDED}data_parallel_is_taken_by_its_module"),
+        ("what is compiled is a network of its own", "return unwrapped(network._orig_mod) if compiled else network", "return network", f"{API}integers_of_numpy_and_compiled_networks_are_as_good"),
     ],
     "bench/record.py": [
         ("fewer images than were asked for are not said", 'fewer = config.count == "images" and', 'fewer = False and', "tests/test_foreign.py::test_fewer_right_images_than_were_asked_for_are_said"),
@@ -753,8 +754,8 @@ BY_MODULE: dict[str, list[Planted]] = {
     ],
     "bench/api.py": [
         ("nothing is kept", "kept=store is not None, progress=progress,", "kept=False, progress=progress,", f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
-        ("more draws are asked for where nothing is random", "            draws if defended.random else 1,\n", "            draws,\n", f"{API}what_is_measured_without_randomness_is_one_pass"),
-        ("measuring has draws of its own", 'fingerprint.derive_seed(seed, "evaluation")', 'fingerprint.derive_seed(seed, "measure")', f"{API}measuring_the_samples_gives_what_evaluating_gave"),
+        ("more draws are asked for where nothing is random", "            call.draws if defended.random else 1,\n", "            call.draws,\n", f"{API}what_is_measured_without_randomness_is_one_pass"),
+        ("measuring has draws of its own", 'fingerprint.derive_seed(call.seed, "evaluation")', 'fingerprint.derive_seed(call.seed, "measure")', f"{API}measuring_the_samples_gives_what_evaluating_gave"),
         ("success is a count", "one.success / one.draws for", "one.success for", f"{API}success_is_the_share_of_draws_that_each_image_fools"),
         ("a failed attack has samples", '            if record["status"] == OK:\n', "            if True:\n", f"{API}an_attack_that_fails_is_a_row_with_its_reason"),
         ("a dataset's options are its file's", "    config.dataset.options |= options\n", "", f"{API}bad_input_is_one_line[option]"),

@@ -766,7 +766,24 @@ class Scores(nn.Sequential):
         return types.SimpleNamespace(scores=super().forward(x))
 
 
+class Half(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :10].bfloat16()
+
+
+def test_integers_of_numpy_and_compiled_networks_are_as_good(
+    net: nn.Module, some: tuple[Tensor, Tensor]
+) -> None:
+    plain = bench.measure(defended(net), *some, draws=4, seed=2)
+    ours = bench.measure(defended(torch.compile(net)), *some, draws=np.int64(4), seed=np.int32(2))
+    assert np.array_equal(plain.success, ours.success)
+
+
 BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
+    "store": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["fgsm"], store=5), "^store: expected a folder, got 5"),
+    "no store": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["fgsm"], store=""), "^store: expected a folder, got ''"),
+    "folder": (lambda n, x, y: bench.open_sweep(3), "^folder: expected a folder, got 3"),
+    "half": (lambda n, x, y: bench.measure(bench.Defended(Half()), x, y), "gives logits of torch.bfloat16, .* logits.float"),
     "bounds": (lambda n, x, y: bench.Defended(n, bounds=(-1, 1)), r"^bounds: expected \(0, 1\), got \(-1, 1\)"),
     "no module": (lambda n, x, y: bench.Defended("net"), "^network: expected a torch.nn.Module, got str"),
     "path": (lambda n, x, y: bench.Defended(n, {"a": "9"}), "^sites.a: no submodule '9'; allowed: 0, 1, 2, 3$"),
