@@ -175,13 +175,13 @@ def measure(
         tensors = [torch.from_numpy(part) for part in (call.images.x, call.images.y, goals)]
         seen = looks.fresh(
             Store(folder / "store"),
-            Looker(call.identity, weights, batch_size, threads),
+            Looker(call.identity, weights, call.batch_size, call.threads),
             lambda: defended,
             fingerprint.hash_tensors(dict(zip(("images", "labels", "targets"), tensors, strict=True))),
             lambda: tensors,
             (call.criterion.kind, call.criterion.k),
-            draws if defended.random else 1,
-            fingerprint.derive_seed(seed, "evaluation"),
+            call.draws if defended.random else 1,
+            fingerprint.derive_seed(call.seed, "evaluation"),
         )
     success, accuracy = seen.success / seen.draws, seen.right / seen.draws
     table = measured(call, "none", seen.draws, success, accuracy, np.arange(len(success)))
@@ -200,14 +200,14 @@ def open_sweep(folder: str | Path, trust: Sequence[str] = (), data_dir: str | Pa
         ConfigError: if no sweep was started there, or its store isn't there.
     """
     reader = Reader((*Reader.trusted, *trust), None if data_dir is None else str(data_dir))
-    return Sweep(sweep.Sweep(Path(folder).expanduser()), reader)
+    return Sweep(sweep.Sweep(given.folder("folder", folder)), reader)
 
 
 @contextlib.contextmanager
 def _folder(store: str | Path | None) -> Iterator[Path]:
     """Where results are kept: for good, or for as long as the call lasts."""
     if store is not None:
-        yield Path(store).expanduser()
+        yield given.folder("store", store)
         return
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         yield Path(folder)

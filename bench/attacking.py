@@ -6,6 +6,7 @@ fresh draws is measured in ``measuring``.
 """
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -191,9 +192,13 @@ def settings_kept() -> Iterator[None]:
     dtype, grad, threads, folder = (
         torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), Path.cwd()
     )  # fmt: skip
+    # a word that Foolbox logs is one of the root's, which then prints whatever anybody warns of
+    handlers = list(logging.root.handlers)
     try:
         yield
     finally:
+        for added in set(logging.root.handlers) - set(handlers):
+            logging.root.removeHandler(added)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
         torch.set_num_threads(threads)

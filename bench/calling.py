@@ -187,9 +187,11 @@ def call_of(
     Raises:
         ConfigError: for what can't be used.
     """
-    for key, value in (("draws", draws), ("batch_size", batch_size), ("threads", threads)):
-        given.check_integer(key, value, 1)
-    given.check_integer("seed", seed)
+    draws, batch_size, threads = (
+        given.integer(key, value, 1)
+        for key, value in (("draws", draws), ("batch_size", batch_size), ("threads", threads))
+    )
+    seed = given.integer("seed", seed)
     chosen = given.criterion(criterion, goals)
     checked = Images.of_tensors(images, labels)
     classes = _tried(defended, checked)
@@ -254,12 +256,16 @@ def undisturbed(one: Defended, device: str | torch.device | None, threads: int) 
     """What a call needs of the process and of the network, which are then as they were."""
     if not isinstance(one, Defended):
         raise ConfigError(f"defended: expected a bench.Defended, got {type(one).__name__}")
-    given.check_integer("threads", threads, 1)
+    threads = given.integer("threads", threads, 1)
     before = one.device
+    if before.type == "meta":
+        raise ConfigError("defended: its network is on the meta device, where there are no weights")
     where = before if device is None else parts.device_named(str(device))
     with (
         # which lets gradients be taken, too
         torch.inference_mode(False),
+        # what is found isn't to depend on where the call stands
+        torch.autocast(where.type, enabled=False),
         attacking.settings_kept(),
         process.seeded(0, where),
         process.threads(threads),

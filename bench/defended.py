@@ -139,7 +139,8 @@ class Defended:
         # where nothing is random all of them are alike
         self.passes = passes if self.random else 1
         self.combine = combine
-        modules = dict(self.network.named_modules())
+        # by every name that a module has
+        modules = dict(self.network.named_modules(remove_duplicate=False))
         named = [(site, path) for site, paths in self.sites.items() for path in paths if path != IMAGE]
         if isinstance(outputs, Mapping) and "from" in outputs:
             named.append(("outputs", outputs["from"]))
@@ -160,6 +161,11 @@ class Defended:
         An operation that draws nothing says so with an attribute ``random = False``.
         """
         return is_random(self.scheme)
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """The network, and the operations that are modules themselves."""
+        return [self.network, *(o for o, _ in self.scheme.values() if isinstance(o, nn.Module))]
 
     @property
     def twin(self) -> "Defended":
@@ -202,14 +208,15 @@ class Defended:
     def model(self, seed: int) -> Iterator[nn.Module]:
         """The network as an attacker and a measurement see it: a module that draws anew in each pass.
 
-        Inside the block the network is in evaluation mode and frozen; after it, as it was. Several of one
-        network may be open at once, in several threads too, and are closed in any order: in a pass through
-        one of them, only what it has acts.
+        Inside the block the network, and an operation that is a module, are in evaluation mode and frozen;
+        after it, as they were. Several of one network may be open at once, in several threads too, and are
+        closed in any order: in a pass through one of them, only what it has acts.
 
         Args:
             seed: Of everything that its operations draw.
         """
-        with still(self.network), self.acting(torch.Generator(self.device).manual_seed(seed), True) as model:
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with still(*self.modules), self.acting(generator, seeded=True) as model:
             yield model.eval()
 
     @contextmanager
@@ -300,15 +307,24 @@ def _own(hook: Any) -> bool:
 
 
 @contextmanager
-def still(network: nn.Module) -> Iterator[None]:
-    """A network in evaluation mode and frozen for as long as anybody has it open, and then as it was."""
-    parts: list[nn.Module | nn.Parameter] = [*network.modules(), *network.parameters()]
+def still(*networks: nn.Module) -> Iterator[None]:
+    """Networks in evaluation mode and frozen for as long as anybody has them open, and then as they were."""
+    parts: list[nn.Module | nn.Parameter] = []
+    for network in networks:
+        parts += [*network.modules(), *network.parameters()]
     with _holding:
         for part in parts:
             was = part.training if isinstance(part, nn.Module) else part.requires_grad
             _held.setdefault(part, _Held(was)).by += 1
-        network.eval().requires_grad_(False)
     try:
+        with _holding:
+            for network in networks:
+                network.eval()
+            # one by one: a module compiled to TorchScript has no method for it
+            for part in parts:
+                # what was made in inference mode has no gradient anyway, and can't be told so
+                if isinstance(part, nn.Parameter) and not part.is_inference():
+                    part.requires_grad_(False)
         yield
     finally:
         with _holding:
@@ -319,7 +335,7 @@ def still(network: nn.Module) -> Iterator[None]:
                 was = _held.pop(part).was
                 if isinstance(part, nn.Module):
                     part.training = was
-                else:
+                elif not part.is_inference():
                     part.requires_grad_(was)
 
 
@@ -421,10 +437,11 @@ class Behind(nn.Module):
             try:
                 return given[self.outputs]
             except (KeyError, IndexError, TypeError) as error:
-                keys = list(given) if isinstance(given, Mapping) else range(len(given))
+                sized = range(len(given)) if hasattr(given, "__len__") else ()
+                parts = ", ".join(map(str, given if isinstance(given, Mapping) else sized))
                 raise SiteError(
                     f"outputs: the network gives {type(given).__name__}, in which there is no "
-                    f"{self.outputs!r} ({type(error).__name__}); allowed: {', '.join(map(str, keys))}"
+                    f"{self.outputs!r} ({type(error).__name__}); allowed: {parts or 'from: a submodule'}"
                 ) from None
         if isinstance(given, Mapping) and "logits" in given:
             return given["logits"]

@@ -51,5 +51,7 @@ def ask(
         words = " ".join(str(error).split())
         if "criterion" in words and isinstance(error, TypeError | ValueError | NotImplementedError):
             raise NotApplicable(f"criterion: attack {named.name} can't serve {kind} ({words})") from None
+        if named.epsilon is None and "None in epsilons" in words:
+            raise ConfigError(f"attack: {named.name} needs an epsilon; give it one over 0") from None
         said = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
         raise ConfigError(f"attack: {named.name} refuses its settings ({said})") from None

@@ -73,14 +73,22 @@ class Defended(defended.Defended):
                 f"bounds: expected (0, 1), got {bounds}: for a network of images in another range, give "
                 'images in [0, 1] and preprocessing={"mean": ..., "std": ...}'
             )
+        if sites is not None and not isinstance(sites, Mapping):
+            raise ConfigError(f"sites: expected a mapping from names to paths of submodules, got {sites!r}")
         acting = named_scheme(scheme)
         said = _settings("scheme", scheme).scheme if isinstance(scheme, str) else SchemeConfig()
         passes = said.passes if passes is None else passes
         combine = said.combine if combine is None else combine
-        check_integer("passes", passes, 1)
+        passes = integer("passes", passes, 1)
         check_choice("combine", combine, COMBINE)
+        if not isinstance(preprocessing, Mapping | Preprocessing | None):
+            raise ConfigError(
+                f'preprocessing: expected a mapping such as {{"mean": 0.5, "std": 1}}, got {preprocessing!r}'
+            )
         try:
             if isinstance(preprocessing, Mapping):
+                for key in preprocessing:
+                    check_choice("preprocessing", str(key), ("mean", "std"))
                 preprocessing = Preprocessing(**preprocessing)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"preprocessing: {' '.join(str(error).split())}") from None
@@ -178,8 +186,9 @@ def attacks(given: Any) -> list[Named]:
             f"attacks: expected a list, or a mapping from names, of at least one, got {given!r}"
         )
     if isinstance(given, Mapping):
-        return [_attack(one, str(name)) for name, one in given.items()]
-    found = [_attack(one) for one in given]
+        found = [_attack(one, str(name)) for name, one in given.items()]
+    else:
+        found = [_attack(one) for one in given]
     names = [one.config.name for one in found]
     for name in names:
         if names.count(name) > 1:
@@ -200,7 +209,9 @@ def _attack(given: Any, name: str | None = None) -> Named:
             f"attacks: expected names of conf/attack or attacks with Foolbox's call, got {attack!r}"
         )
     else:
-        config = AttackConfig(type(attack).__name__, f"{type(attack).__module__}.{type(attack).__qualname__}")
+        # a function is called by its own name, not by that of all functions
+        called = getattr(attack, "__name__", type(attack).__name__)
+        config = AttackConfig(called, f"{type(attack).__module__}.{type(attack).__qualname__}")
         made, target = attack, None
     if epsilon:
         config.epsilon = epsilon[0]
@@ -220,6 +231,8 @@ def criterion(given: Any, goals: Any) -> CriterionConfig:
     elif isinstance(given, Mapping):
         for key in given:
             check_choice("criterion", str(key), ("kind", "k", "targets"))
+        if given.get("k") is not None:
+            integer("criterion.k", given["k"])
         found = CriterionConfig(name=str(given.get("kind", "")), **{"kind": "", **given})
         found.check()
     else:
@@ -269,9 +282,25 @@ def named_scheme(given: Any) -> dict[str, tuple[Operation, float]]:
     return found
 
 
-def check_integer(key: str, value: Any, least: int | None = None) -> None:
-    """Raises ConfigError for what is no integer, or less than ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def integer(key: str, value: Any, least: int | None = None) -> int:
+    """An integer, of NumPy's too.
+
+    Raises:
+        ConfigError: for anything else, or one less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ConfigError(f"{key}: expected an integer, got {value!r}")
     if least is not None:
-        check_at_least(key, value, least)
+        check_at_least(key, int(value), least)
+    return int(value)
+
+
+def folder(key: str, value: Any) -> Path:
+    """A folder, which may begin with ``~``.
+
+    Raises:
+        ConfigError: for what is no path.
+    """
+    if not isinstance(value, str | Path) or not str(value):
+        raise ConfigError(f"{key}: expected a folder, got {value!r}")
+    return Path(value).expanduser()

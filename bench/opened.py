@@ -70,7 +70,7 @@ class Dataset:
         images, labels = self._first("test", count)
         places = np.arange(len(labels))
         if right_by is not None:
-            given.check_integer("batch_size", batch_size, 1)
+            batch_size = given.integer("batch_size", batch_size, 1)
             images, labels = self._first("test", None)
             one = right_by if isinstance(right_by, AnyDefended) else Defended(right_by)
             with undisturbed(one, None, threads):
@@ -87,7 +87,7 @@ class Dataset:
     def _first(self, half: str, count: int | None) -> tuple[Tensor, Tensor]:
         x, y = getattr(self._data, f"x_{half}"), getattr(self._data, f"y_{half}")
         if count is not None:
-            given.check_integer("count", count, 1)
+            count = given.integer("count", count, 1)
         if count is not None and count > len(x):
             raise ConfigError(f"count: {self.name} has {len(x)} {half} images, got {count}")
         # copies: nobody's change is to be the next one's data

@@ -63,7 +63,7 @@ class Shown(pd.DataFrame):
         return html
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Measurement:
     """How images fare on draws of the defence.
 
@@ -90,7 +90,7 @@ class Measurement:
         return f"{', '.join(said)}: {len(self.success)} images, {draws} each"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class WorstCase(Measurement):
     """The strongest attack for each image, as chosen on one half of the draws and scored on the other.
 
@@ -103,7 +103,7 @@ class WorstCase(Measurement):
     images: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Result:
     """What ``evaluate`` found.
 

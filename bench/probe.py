@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bench import process
 from bench.checks import ConfigError
@@ -70,6 +71,13 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
     """
     key = f"model: {name}"
     state = defended.network.state_dict
+    for part, value in state().items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"{key}: {part} is a {type(value).__name__}, and only tensors can be looked after"
+            )
+        if is_lazy(value):
+            raise ConfigError(f"{key}: {part} has no size yet; pass images through the network first")
     before = fingerprint.hash_tensors(state())
     with defended.model(0) as model:
         with _no_global_draws(f"{key} draws by itself although no site is random"):
@@ -85,6 +93,11 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
             raise ConfigError(
                 f"{key} gives {outputs.dtype} of shape {shape} for {len(images)} images, "
                 f"expected logits of shape ({len(images)}, classes)"
+            )
+        if outputs.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"{key} gives logits of {outputs.dtype}, expected torch.float32, without which attacks can't "
+                "do: let it return logits.float()"
             )
         if shape[1] < max(2, classes):
             raise ConfigError(
@@ -186,7 +199,7 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
             """What comes out, and the generator's state after one pass and after another."""
             behind = defended.behind({site: (watched, rate)})
             generator = torch.Generator(defended.device).manual_seed(seed)
-            with still(behind.network), behind.acting(generator, seeded=True) as model:
+            with still(*defended.modules), behind.acting(generator, seeded=True) as model:
                 outputs = _pass(key, model.eval(), given)
                 after = generator.get_state()
                 _pass(key, model, given)

@@ -35,9 +35,13 @@ def normalised(sites: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str,
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The module that a ``DataParallel`` is of; others are themselves."""
+    """The module that a ``DataParallel``, or what ``torch.compile`` gives, is of; others are themselves."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return unwrapped(network.module) if isinstance(network, wrappers) else network
+    if isinstance(network, wrappers):
+        return unwrapped(network.module)
+    # hooks inside of what is compiled are never called
+    compiled = type(network).__module__ == "torch._dynamo.eval_frame"
+    return unwrapped(network._orig_mod) if compiled else network  # type: ignore[arg-type]
 
 
 @torch.no_grad()

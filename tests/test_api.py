@@ -1,10 +1,12 @@
 """The library: what a script or a notebook asks of a network of its own."""
 
+import logging
 import os
 import random
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -409,6 +411,40 @@ def test_what_can_not_be_told_apart_is_not_kept(
     assert bench.evaluate(anything, *some, ["fgsm"], draws=3).table["status"].item() == "ok"
 
 
+GLOBALS = """
+import sys, torch, bench
+OPTIONS = {"times": 1}
+
+class Size:
+    value = float(sys.argv[1])
+
+def noisy(values, rate, generator):
+    return values + helper() * torch.randn(values.shape, generator=generator)
+
+def helper():
+    return Size.value * OPTIONS["times"]
+
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+torch.nn.init.constant_(net[1].weight, 0)
+net[1].bias.data = torch.arange(10.0)
+images, labels = bench.load_dataset("digits").test(20)
+for OPTIONS["times"] in (1, 100):
+    defended = bench.Defended(net, {"fc": "1"}, {"fc": (noisy, 0.5)})
+    found = bench.evaluate(defended, images, labels, {"blur": "fgsm_fixed"}, draws=20, store="kept")
+    print(found.table["clean_accuracy_pct"].item(), found.table["total_seconds"].item())
+"""
+
+
+def test_what_a_script_sets_is_no_other_runs_result(tmp_path: Path) -> None:
+    first, second, again = (
+        [tuple(line.split()) for line in script(GLOBALS, tmp_path, size).stdout.splitlines()]
+        for size in ("0.001", "3", "0.001")
+    )
+    assert len({accuracy for accuracy, _ in (*first, *second)}) > 1
+    assert len({seconds for _, seconds in (*first, *second)}) == 4
+    assert again == first
+
+
 def state(net: nn.Module) -> list[Any]:
     import matplotlib
 
@@ -454,6 +490,111 @@ def test_everything_is_as_it_was_in_double_precision(net: nn.Module, some: tuple
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(found.samples["deepfool"], expected.samples["deepfool"])
+
+
+def test_a_call_inside_autocast_finds_what_it_finds_outside(
+    net: nn.Module, some: tuple[Tensor, Tensor]
+) -> None:
+    attacks = ["deepfool", ("pgd", 0.1)]
+    outside = bench.evaluate(defended(net), *some, attacks, draws=20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = bench.evaluate(defended(net), *some, attacks, draws=20)
+        measured = bench.measure(defended(net), outside.samples["pgd"], some[1])
+        assert torch.is_autocast_enabled("cpu")
+    for name in ("deepfool", "pgd"):
+        assert torch.equal(inside.samples[name], outside.samples[name])
+        assert np.array_equal(inside.success[name], outside.success[name])
+    assert np.array_equal(measured.success, outside.success["pgd"])
+
+
+class Scaled(nn.Module):
+    """An operation that is a module, with a weight, and another mode for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(100)
+
+    def forward(self, values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+        kept: Tensor = torch.rand(values.shape, generator=generator) >= rate
+        return self.norm(values) * kept
+
+
+def test_an_operation_that_is_a_module_is_still_too_and_then_as_it_was(
+    net: nn.Module, some: tuple[Tensor, Tensor]
+) -> None:
+    operation = Scaled()
+    one = bench.Defended(net, SITES, {"hidden": (operation, 0.3)})
+    assert bench.evaluate(one, *some, ["deepfool"], draws=2).table["status"].item() == "ok"
+    with one.model(0) as model:
+        alone, together = model(some[0][:1]), model(some[0])
+        assert alone.shape != together.shape
+        assert not operation.training
+    assert operation.training
+    assert operation.norm.training
+    assert operation.norm.running_mean is not None
+    assert not operation.norm.running_mean.any()
+    assert operation.norm.weight.requires_grad
+    assert operation.norm.weight.grad is None
+
+
+def test_an_attack_that_logs_leaves_no_handler_that_prints(
+    net: nn.Module, some: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest has its own
+    monkeypatch.setattr(logging.root, "handlers", [])
+    # Foolbox's says how many classes it tries
+    bench.evaluate(defended(net), *some, [fb.attacks.L2DeepFoolAttack(steps=2)], draws=2)
+    assert logging.root.handlers == []
+
+
+def test_a_network_that_fails_to_be_frozen_is_left_as_it_was(net: nn.Module) -> None:
+    class Stubborn(nn.Sequential):
+        def train(self, mode: bool = True) -> "Stubborn":
+            super().train(mode)
+            if not mode:
+                raise RuntimeError("no")
+            return self
+
+    stubborn = Stubborn(*net)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="^no$"), bench.Defended(stubborn).model(0):
+            pass
+        assert all(part.training for part in stubborn.modules())
+        assert all(weight.requires_grad for weight in stubborn.parameters())
+
+
+def test_networks_compiled_to_torchscript_and_of_inference_mode_are_measured(
+    net: nn.Module, some: tuple[Tensor, Tensor], weights: dict[str, Tensor]
+) -> None:
+    with torch.inference_mode():
+        other = layers()
+        other.load_state_dict(weights)
+    for network in (torch.jit.script(net), other):
+        noisy = bench.Defended(network, {"image": ""}, {"image": 0.2})
+        expected = bench.measure(bench.Defended(net, {"image": ""}, {"image": 0.2}), *some)
+        assert np.array_equal(bench.measure(noisy, *some).success, expected.success)
+        assert all(weight.requires_grad for weight in network.parameters())
+
+
+def test_a_module_of_two_names_is_a_site_by_either(net: nn.Sequential, some: tuple[Tensor, Tensor]) -> None:
+    expected = bench.measure(defended(net), *some).success
+    both = nn.Sequential(*net)
+    both.again = both[2]
+    both.forward = lambda x: net(x)  # type: ignore[method-assign]
+    found = bench.measure(bench.Defended(both, {"hidden": "again"}, {"hidden": 0.5}), *some)
+    assert np.array_equal(found.success, expected)
+
+
+def test_functions_are_attacks_by_their_names(net: nn.Module, some: tuple[Tensor, Tensor]) -> None:
+    def stay(model: Any, inputs: Tensor, criterion: Any, *, epsilons: Any) -> Any:
+        return inputs, inputs, torch.zeros(len(inputs), dtype=torch.bool)
+
+    def leave(model: Any, inputs: Tensor, criterion: Any, *, epsilons: Any) -> Any:
+        return 1 - inputs, 1 - inputs, torch.ones(len(inputs), dtype=torch.bool)
+
+    result = bench.evaluate(defended(net), *some, [stay, leave], draws=2)
+    assert list(result.samples) == ["stay", "leave"]
+    assert torch.equal(result.samples["stay"], some[0])
 
 
 class Noisy(nn.Module):
@@ -611,7 +752,38 @@ def test_the_printed_table_is_the_terminals_and_the_frame_is_whole(
     assert type(result.table[["attack", "status"]]) is pd.DataFrame
 
 
+class Stateful(nn.Sequential):
+    """Keeps what is no tensor."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"steps": 3}
+
+
+class Scores(nn.Sequential):
+    """Gives an object."""
+
+    def forward(self, x: Tensor) -> Any:
+        return types.SimpleNamespace(scores=super().forward(x))
+
+
+class Half(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :10].bfloat16()
+
+
+def test_integers_of_numpy_and_compiled_networks_are_as_good(
+    net: nn.Module, some: tuple[Tensor, Tensor]
+) -> None:
+    plain = bench.measure(defended(net), *some, draws=4, seed=2)
+    ours = bench.measure(defended(torch.compile(net)), *some, draws=np.int64(4), seed=np.int32(2))
+    assert np.array_equal(plain.success, ours.success)
+
+
 BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
+    "store": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["fgsm"], store=5), "^store: expected a folder, got 5"),
+    "no store": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["fgsm"], store=""), "^store: expected a folder, got ''"),
+    "folder": (lambda n, x, y: bench.open_sweep(3), "^folder: expected a folder, got 3"),
+    "half": (lambda n, x, y: bench.measure(bench.Defended(Half()), x, y), "gives logits of torch.bfloat16, .* logits.float"),
     "bounds": (lambda n, x, y: bench.Defended(n, bounds=(-1, 1)), r"^bounds: expected \(0, 1\), got \(-1, 1\)"),
     "no module": (lambda n, x, y: bench.Defended("net"), "^network: expected a torch.nn.Module, got str"),
     "path": (lambda n, x, y: bench.Defended(n, {"a": "9"}), "^sites.a: no submodule '9'; allowed: 0, 1, 2, 3$"),
@@ -632,6 +804,16 @@ BAD: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], Any], str]] = {
     "no attacks": (lambda n, x, y: bench.evaluate(defended(n), x, y, []), "^attacks: .*of at least one, got"),
     "right_by": (lambda n, x, y: bench.load_dataset("digits").test(5, right_by=nn.Identity()), "^model: Identity gives torch.float32 of shape"),
     "no attack": (lambda n, x, y: bench.evaluate(defended(n), x, y, [7]), "^attacks: expected names of conf/attack"),
+    "sites": (lambda n, x, y: bench.Defended(n, ["2"], {"2": 0.5}), r"^sites: expected a mapping from names to paths"),
+    "normalise": (lambda n, x, y: bench.Defended(n, preprocessing=nn.Identity()), "^preprocessing: expected a mapping"),
+    "means": (lambda n, x, y: bench.Defended(n, preprocessing={"means": 0}), "^preprocessing: expected one of mean, std"),
+    "lazy": (lambda n, x, y: bench.measure(bench.Defended(nn.Sequential(nn.Flatten(), nn.LazyLinear(10))), x, y), "has no size yet; pass images"),
+    "meta": (lambda n, x, y: bench.measure(bench.Defended(nn.Sequential(*n).to("meta")), x, y), "^defended: .* on the meta device"),
+    "state": (lambda n, x, y: bench.measure(bench.Defended(Stateful(n)), x, y), "^model: Stateful: _extra_state is a dict"),
+    "attribute": (lambda n, x, y: bench.measure(bench.Defended(Scores(n), outputs="scores"), x, y), "^model.outputs: the network gives SimpleNamespace, in which there is no 'scores'"),
+    "no epsilon": (lambda n, x, y: bench.evaluate(defended(n), x, y, [fb.attacks.LinfPGD()]), "^attack: LinfProjectedGradientDescentAttack needs an epsilon"),
+    "one name": (lambda n, x, y: bench.evaluate(defended(n), x, y, {1: "fgsm", "1": "deepfool"}), "^attacks: two are called 1"),
+    "k as text": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["fgsm"], criterion={"kind": "topk", "k": "2"}), "^criterion.k: expected an integer, got '2'"),
     "epsilon": (lambda n, x, y: bench.evaluate(defended(n), x, y, [("pgd", -1)]), "epsilon: expected a number over 0"),
     "criterion": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="topk"), "can't serve topk"),
     "kind": (lambda n, x, y: bench.evaluate(defended(n), x, y, ["cw"], criterion="top"), "^criterion=top: no such"),

@@ -188,7 +188,7 @@ def _begin(o: Any, pending: list[str], sources: dict[str, str]) -> None:
     for other in o.__mro__[1:-1] if inspect.isclass(o) else ():
         _begin(other, pending, sources)
     for function in _functions(o):
-        for word in _words(function.__code__) & set(function.__globals__):
+        for word in words(function.__code__) & set(function.__globals__):
             value = function.__globals__[word]
             if inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value):
                 _begin(value, pending, sources)
@@ -217,10 +217,10 @@ def _typed(o: Any) -> str:
         raise
 
 
-def _words(code: CodeType) -> set[str]:
+def words(code: CodeType) -> set[str]:
     """The globals that a piece of code asks for, those of the functions inside it too."""
     found = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return found.union(*(_words(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+    return found.union(*(words(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 @cache

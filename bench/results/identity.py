@@ -29,6 +29,9 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backwa
 OWN = frozenset(vars(nn.Module()))
 """The attributes that every module has, which are looked at by themselves, or change no output."""
 
+PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset, Tensor, np.ndarray)
+"""What a class of a script may have as attributes whose values are looked at."""
+
 NAMELESS = "the network"
 """What the root is called, whose path is empty."""
 
@@ -38,9 +41,10 @@ def network(module: nn.Module) -> dict[str, Any]:
 
     Of every submodule by its path: class, ``extra_repr``, the attributes in its ``__dict__`` and its hooks,
     each at whatever depth it holds plain values, tensors, functions, modules or objects of these. Code counts
-    as ``fingerprint.code`` takes it, what a function has bound (defaults, variables around it) by value. The
-    mode (``train()`` or ``eval()``) and ``requires_grad`` don't count, nor does the device. What a pass
-    leaves behind in an attribute does, and so does which submodules are one and the same.
+    as ``fingerprint.code`` takes it, what a function has bound (defaults, variables around it, and those that
+    it uses of a script) by value. The mode (``train()`` or ``eval()``) and ``requires_grad`` don't count, nor
+    does the device. What a pass leaves behind in an attribute does, and so does which submodules are one and
+    the same.
 
     Returns:
         JSON-able; equal for the same network in another process.
@@ -74,6 +78,8 @@ class _Walk:
 
     def __init__(self) -> None:
         self.codes: dict[str, str] = {}
+        # what is bound in a class is said where it is first met
+        self.classes: set[type] = set()
         # where each module was first met; what objects are, and where those are that are being looked at
         self.met: dict[int, str] = {}
         self.done: dict[int, Any] = {}
@@ -199,6 +205,9 @@ class _Walk:
         return self.value(state, at)
 
     def _class(self, cls: type, at: str) -> Any:
+        if cls in self.classes:
+            return _name(cls)
+        self.classes.add(cls)
         bound = {}
         for one in cls.__mro__[:-1]:
             self._code(one, at)
@@ -208,6 +217,8 @@ class _Walk:
                 # of a class made in a function the variables around it
                 if isinstance(function, FunctionType) and (around := self._around(function, at)):
                     bound[f"{_name(one)}.{name}"] = around
+                elif one.__module__ == "__main__" and isinstance(function, PLAIN) and name[:2] != "__":
+                    bound[f"{_name(one)}.{name}"] = self.value(function, f"{at}.{name}")
         return {"class": _name(cls), "bound": bound} if bound else _name(cls)
 
     def _function(self, function: Any, at: str) -> Any:
@@ -230,12 +241,17 @@ class _Walk:
         }
 
     def _around(self, function: FunctionType, at: str) -> dict[str, Any]:
-        """What a function has of the variables around it."""
+        """What a function has of the variables around it, those of a script among them."""
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        around = {name: cell.cell_contents for name, cell in cells.items() if name != "__class__"}
+        if function.__module__ == "__main__":
+            # a script's variables may be others in each run of the same source, or in the course of one
+            used = fingerprint.words(function.__code__) & set(function.__globals__)
+            around |= {name: function.__globals__[name] for name in sorted(used)}
         return {
-            name: self.value(cell.cell_contents, f"{at}: {name}")
-            for name, cell in cells.items()
-            if name != "__class__"
+            name: self.value(value, f"{at}: {name}")
+            for name, value in around.items()
+            if not isinstance(value, types.ModuleType)
         }
 
     def _code(self, o: Any, at: str) -> None:
