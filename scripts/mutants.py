@@ -775,7 +775,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an epsilon of a pair is ignored", "        config.epsilon = epsilon[0]\n", "        pass\n", f"{API}attacks_are_names_objects_and_pairs"),
         ("two of one name replace each other", "        if names.count(name) > 1:\n", "        if False:\n", f"{API}attacks_are_names_objects_and_pairs"),
         ("any bounds will do", "if not isinstance(bounds, Sequence) or tuple(bounds) != (0, 1):", "if False:", f"{API}bad_input_is_one_line[bounds]"),
-        ("preprocessing is left out", "                preprocessing=preprocessing,\n", "", f"{API}another_range_goes_by_preprocessing"),
+        ("preprocessing is left out", "preprocessing=preprocessing, outputs=outputs, passes", "outputs=outputs, passes", f"{API}another_range_goes_by_preprocessing"),
         ("grey levels are images", "or x.min() < 0 or x.max() > 1:", "or x.min() < 0:", f"{API}bad_input_is_one_line[range]"),
         ("an operation of one's own is dropout", "        found[str(site)] = operation, strength\n", '        found[str(site)] = targets.make("scheme.operation", "bench.schemes.Dropout", {}, STRANGER.trusted), strength\n',
          f"{API}a_scheme_is_rates_operations_or_a_name"),
@@ -904,6 +904,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/analysis/test_summary.py::test_a_table_is_printed_without_what_runs_attacks_or_draws"),
     ],
     "bench/analysis/progress.py": [
+        ("ten passes take as long as one", 'int(config["scheme"].get("passes", 1))', "1", "tests/analysis/test_progress.py::test_ten_passes_an_answer_take_ten_times_as_long"),
         ("what an earlier sweep has left counts for the time", "if stamp.st_mtime >= start}", "}", f"{PROGRESS}what_an_earlier_run_has_left_took_no_time_and_tells_of_it"),
         ("networks to train take no time", "self.untrained * each *", "0 * each *", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
         ("every attack takes as long", "lambda c: c[\"samples\"] * _passes(c))", "lambda c: c[\"samples\"])", f"{PROGRESS}an_attack_that_was_not_run_yet_takes_as_long_as_its_passes_say"),

@@ -152,11 +152,11 @@ class Expected:
         """Seconds of a cell's attack: as of the same one on the same data, else by the passes of others."""
         alike = [one for one in self.done if _order(one[0]) == _order(config)]
         if alike:
-            return _scaled(config, alike, lambda c: c["samples"])
+            return _scaled(config, alike, lambda c: c["samples"] * _each(c))
         known = [one for one in self.done if _passes(one[0])]
         if known and _passes(config):
-            return _scaled(config, known, lambda c: c["samples"] * _passes(c))
-        return _scaled(config, self.done, lambda c: c["samples"])
+            return _scaled(config, known, lambda c: c["samples"] * _each(c) * _passes(c))
+        return _scaled(config, self.done, lambda c: c["samples"] * _each(c))
 
     def passes(self, count: float) -> float:
         """Seconds of so many passes of an image, as a measurement makes them."""
@@ -194,9 +194,14 @@ def _passes(config: Mapping[str, Any]) -> int:
 
 
 def _draws(config: Mapping[str, Any]) -> int:
-    """Fresh passes of each adversarial image: one, where nothing is random."""
+    """Passes of each adversarial image on fresh draws: one, where nothing is random."""
     fixed = not config["scheme"]["sites"] or config["test_rate"] == 0
-    return 1 if fixed else int(config["evaluation"]["draws"])
+    return 1 if fixed else int(config["evaluation"]["draws"]) * _each(config)
+
+
+def _each(config: Mapping[str, Any]) -> int:
+    """Passes of one answer; records of before there could be several don't say."""
+    return int(config["scheme"].get("passes", 1))
 
 
 def _pairs(entries: Sequence[Entry]) -> int:

@@ -5,8 +5,8 @@ configuration's; how they are put into a network, ``defended``'s.
 
 An operation is called with values (batch, ...), its strength and a generator, and returns values of the
 same shape and type, without changing what it was given; at the network's own input, the site "", it may
-change an image's size where the network takes that. It draws from that generator alone. Its class may
-say, each by an attribute:
+change an image's size where the network takes that. It draws from that generator, or from the
+global ones, which each pass seeds. Its class may say, each by an attribute:
 
 - ``strength``: what the strength is called and which numbers it may be, as ``strength_of`` reads it;
   else it is a rate in [0, 1), of which 0 is off.

@@ -53,7 +53,11 @@ def config(cell: str) -> dict[str, Any]:
     scheme, attack, *seed = cell.split("/")
     return {
         **settings(),
-        "scheme": {"name": scheme, "sites": {} if scheme == "none" else {"fc": 0.5}},
+        "scheme": {
+            "name": scheme,
+            "sites": {} if scheme == "none" else {"fc": 0.5},
+            **({"passes": 10} if scheme == "ten" else {}),
+        },
         "attack": {"name": attack, "_target_": CLASSES.get(attack, "my.Attack"), "options": {}},
         "evaluation": {"draws": 10},
         "seed": int(seed[0]) if seed else 0,
@@ -112,6 +116,13 @@ def test_where_nothing_is_random_an_image_is_passed_once(running: Running) -> No
     # passes of the 10 in a second, the other 2 x 100
     assert running.said() == "1 of 2 done, about 20 s left"
     assert running.said(transfer=True) == "1 of 2 done, about 45 s left"
+
+
+def test_ten_passes_an_answer_take_ten_times_as_long(running: Running) -> None:
+    running.start(10, "one/lbfgs", "ten/lbfgs")
+    running.done("one/lbfgs", total=10, attack=8, evaluation=1)
+    # 80 for the attack, 10 for its samples, 1 for the test set, pictures 3
+    assert running.said() == "1 of 2 done, about 95 s left"
 
 
 def test_what_lies_between_cells_is_expected_again(running: Running) -> None:
