@@ -907,7 +907,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("ten passes take as long as one", 'int(config["scheme"].get("passes", 1))', "1", "tests/analysis/test_progress.py::test_ten_passes_an_answer_take_ten_times_as_long"),
         ("what an earlier sweep has left counts for the time", "if stamp.st_mtime >= start}", "}", f"{PROGRESS}what_an_earlier_run_has_left_took_no_time_and_tells_of_it"),
         ("networks to train take no time", "self.untrained * each *", "0 * each *", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
-        ("every attack takes as long", "lambda c: c[\"samples\"] * _passes(c))", "lambda c: c[\"samples\"])", f"{PROGRESS}an_attack_that_was_not_run_yet_takes_as_long_as_its_passes_say"),
+        ("every attack takes as long", "lambda c: c[\"samples\"] * _each(c) * _passes(c))", "lambda c: c[\"samples\"] * _each(c))", f"{PROGRESS}an_attack_that_was_not_run_yet_takes_as_long_as_its_passes_say"),
         ("a cell's training is its own time", "        total -= max(", "        total -= 0 * max(", f"{PROGRESS}networks_that_are_not_trained_yet_take_as_long_as_those_that_are"),
         ("the cross recognition takes no time", "expected.passes(_pairs(entries)) if transfer else 0.0", "0.0", f"{PROGRESS}the_cross_recognition_is_left_too"),
         ("what isn't random is drawn too", "return 1 if fixed else", "return 1 if False else", f"{PROGRESS}where_nothing_is_random_an_image_is_passed_once"),
