@@ -2,7 +2,7 @@
 
     python scripts/coverage.py
 
-takes about a minute. Shares are simulated for images that all agree (each of the same true share) and for
+takes about two minutes. Shares are simulated for images that all agree (each of the same true share) and for
 images of their own difficulty (Beta distributed, of mean p and the given concentration: the smaller it is,
 the more images are all or nothing), at 1, 5 or 20 draws of 1 row or of 9 rows (targets) an image. "mean"
 is over true shares from 0.02 to 0.98, "lowest" the least of them, and "1/2" at 0.5. At 200 samples a share

@@ -90,7 +90,8 @@ def two_way(by_image: np.ndarray, by_draw: np.ndarray, groups: np.ndarray | None
     than the fewer of images and draws, so that what holds in all of a few draws is not certain of others.
 
     Where a pass takes a batch of the images, a draw is a pass of each batch: ``V_draws`` is right as it
-    is, and ``V_images`` rather too large.
+    is, and ``V_images`` rather too large. No interval knows of a kind of draw that was not seen: if one
+    pass of ten is of another network, 20 draws miss it one time in eight, and then so does the interval.
 
     Args:
         by_image: In how many draws each row is a success, integers from 0 to d, shape (r,).
