@@ -179,6 +179,8 @@ class Fresh:
         right: On how many the true label is given, shape (images,).
         right_first: Whether it is on the first, booleans of shape (images,).
         first_half: Both counts on the first ``draws // 2``, shape (2, images); None: of a look of before.
+        by_draw: Of how many images the criterion holds, and how many are given the true label, on each pass,
+            shape (2, draws); None: of a look of before.
         seconds: How long it took.
     """
 
@@ -188,6 +190,7 @@ class Fresh:
     right: np.ndarray
     right_first: np.ndarray
     first_half: np.ndarray | None
+    by_draw: np.ndarray | None
     seconds: float
 
 
@@ -229,6 +232,7 @@ def fresh(
             "right": seen.right.tolist(),
             "right_first": flags(seen.right_first),
             "first_half": seen.first_half.tolist(),
+            "by_draw": [seen.success_by_draw.tolist(), seen.right_by_draw.tolist()],
             "seconds": time.perf_counter() - start,
         }
 
@@ -239,7 +243,7 @@ def fresh(
 def fresh_of(kept: Kept) -> Fresh:
     """What ``fresh`` gave, of what was kept of it."""
     found = kept.values
-    half = found.get("first_half")
+    half, by_draw = found.get("first_half"), found.get("by_draw")
     return Fresh(
         kept.key,
         found["draws"],
@@ -247,6 +251,7 @@ def fresh_of(kept: Kept) -> Fresh:
         np.array(found["right"], dtype=np.int64),
         unflagged(found["right_first"]),
         None if half is None else np.array(half, dtype=np.int64),
+        None if by_draw is None else np.array(by_draw, dtype=np.int64),
         found["seconds"],
     )
 

@@ -2,18 +2,24 @@
 
     python scripts/coverage.py
 
-takes about a minute. Shares are simulated for images that all agree (each of the same true share) and for
+takes about two minutes. Shares are simulated for images that all agree (each of the same true share) and for
 images of their own difficulty (Beta distributed, of mean p and the given concentration: the smaller it is,
 the more images are all or nothing), at 1, 5 or 20 draws of 1 row or of 9 rows (targets) an image. "mean"
 is over true shares from 0.02 to 0.98, "lowest" the least of them, and "1/2" at 0.5. At 200 samples a share
 "mean" has a standard error of 0.4 points, "1/2" one of 0.7.
+
+Draws that all images of a pass share are simulated for images of their own difficulty and draws of their own
+strength, both normal in logits, of the given standard deviations; the truth is the mean over both. "two-way"
+takes both as random, at 1000 samples and a standard error of 0.7; "one-way" the images alone, at 200.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize, special, stats
 
 from bench.measuring import intervals
 from bench.measuring.intervals import Estimate
@@ -69,6 +75,61 @@ def of_shares(setting: Setting, truth: float, images: int, repeats: int, rng: np
     return held(lambda: intervals.estimate(*shares(setting, truth, images, rng)), truth, repeats)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What is simulated where all images of a pass see one draw.
+
+    Attributes:
+        images, draws: How many.
+        image_effect, draw_effect: Standard deviations, in logits.
+    """
+
+    images: int
+    draws: int
+    image_effect: float
+    draw_effect: float
+
+    def __str__(self) -> str:
+        return f"{self.images} x {self.draws}; {self.image_effect:g}, {self.draw_effect:g}"
+
+
+SHARED = (
+    *(Shared(100, 100, a, b) for a in (0.0, 1.0, 3.0) for b in (0.0, 0.5, 2.0)),
+    *(Shared(n, d, 1.0, b) for n, d in ((100, 20), (10, 100), (10, 20)) for b in (0.0, 0.5, 2.0)),
+)
+SHARED_TRUTHS = (0.02, 0.1, 0.5, 0.9)
+NORMAL = stats.norm.ppf((np.arange(10000) + 0.5) / 10000)
+"""Of the standard normal distribution, as many quantiles as its means of logistic functions take."""
+
+
+def counts(
+    setting: Shared, truth: float, repeats: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Samples: in how many draws each image is a success, and of how many images each draw is one."""
+    a, b = setting.image_effect, setting.draw_effect
+    # Brent's bracket: 30 deviations, beyond which nothing is left to be seen
+    far = 30 * (1 + math.hypot(a, b))
+    centre = optimize.brentq(lambda c: special.expit(c + math.hypot(a, b) * NORMAL).mean() - truth, -far, far)
+    for _ in range(repeats):
+        images = centre + a * rng.standard_normal((setting.images, 1), np.float32)
+        draws = b * rng.standard_normal(setting.draws, np.float32)
+        chances = special.expit(images + draws)
+        successes = rng.random(chances.shape, np.float32) < chances
+        yield successes.sum(1), successes.sum(0)
+
+
+def of_shared(setting: Shared, truth: float, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``two_way``, in %."""
+    samples = counts(setting, truth, repeats, rng)
+    return held(lambda: intervals.two_way(*next(samples)), truth, repeats)
+
+
+def of_images_alone(setting: Shared, truth: float, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``estimate``, which takes draws as each image's own, in %."""
+    samples = counts(setting, truth, repeats, rng)
+    return held(lambda: intervals.estimate(next(samples)[0] / setting.draws), truth, repeats)
+
+
 def of_means(images: int, repeats: int, rng: np.random.Generator) -> float:
     """Coverage of ``mean_interval`` for figures as skewed as distances are (Gamma, shape 4), in %."""
     return held(lambda: intervals.mean_interval(rng.gamma(4, 0.25, images)), 1.0, repeats)
@@ -116,7 +177,24 @@ def table(repeats: int, seed: int) -> str:
     for name, coverage in others:
         row = [f"{coverage(images, 5 * repeats, rng):.1f}" for images in IMAGES]
         lines.append("| " + " | ".join([name, *row]) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *shared_table(repeats, rng)])
+
+
+def shared_table(repeats: int, rng: np.random.Generator) -> list[str]:
+    """The lines for draws that are shared."""
+    heads = [f"{p:g}, {way}" for p in SHARED_TRUTHS for way in ("two-way", "one-way")]
+    lines = [
+        "| " + " | ".join(["shared: images x draws; effects of images, of draws", *heads]) + " |",
+        "|---" * (len(heads) + 1) + "|",
+    ]
+    for setting in SHARED:
+        row = [str(setting)]
+        for truth in SHARED_TRUTHS:
+            # fewer of what is known to fail, which takes longer
+            row.append(f"{of_shared(setting, truth, 5 * repeats, rng):.1f}")
+            row.append(f"{of_images_alone(setting, truth, repeats, rng):.0f}")
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
 
 
 def main() -> None:

@@ -54,6 +54,8 @@ class FreshDraws:
         right_first: Whether it is on the first, booleans of shape (images,).
         first_half: The two counts on the first ``draws // 2`` of them, shape (2, images): who chooses by
             these has the others left to score by.
+        success_by_draw: Of how many images the criterion holds on each pass, shape (draws,).
+        right_by_draw: How many are given their true label on it, shape (draws,).
     """
 
     draws: int
@@ -61,6 +63,8 @@ class FreshDraws:
     right: np.ndarray
     right_first: np.ndarray
     first_half: np.ndarray
+    success_by_draw: np.ndarray
+    right_by_draw: np.ndarray
 
 
 def fresh_draws(
@@ -74,7 +78,7 @@ def fresh_draws(
             success[draw] = goal(images, outputs).cpu().numpy()
         right[draw] = (outputs.argmax(-1) == labels).cpu().numpy()
     half = np.stack([success[: draws // 2].sum(0), right[: draws // 2].sum(0)])
-    return FreshDraws(draws, success.sum(0), right.sum(0), right[0], half)
+    return FreshDraws(draws, success.sum(0), right.sum(0), right[0], half, success.sum(1), right.sum(1))
 
 
 def distances(originals: np.ndarray, perturbed: np.ndarray) -> dict[str, np.ndarray]:

@@ -124,6 +124,102 @@ def test_intervals_of_shares_hold_the_truth_as_often_as_they_say(
     assert coverage.of_shares(setting, 0.5, 30, AT_HALF, rng) <= 97.5 + 0.6
 
 
+def sandwich(outcomes: np.ndarray, clusters: list[tuple[int, ...]]) -> float:
+    """The clustered variance of the mean of all passes, each cell of ``clusters`` naming its cluster."""
+    mean, sums = outcomes.mean(), {}
+    for cell, cluster in zip(np.ndindex(outcomes.shape), clusters, strict=True):
+        sums[cluster] = sums.get(cluster, 0.0) + outcomes[cell] - mean
+    factor = len(sums) / (len(sums) - 1)
+    return float(factor * sum(v**2 for v in sums.values()) / outcomes.size**2)
+
+
+def passed(images: int, draws: int, image_effect: float, draw_effect: float, seed: int) -> np.ndarray:
+    """Booleans of shape (images, draws)."""
+    rng = np.random.default_rng(seed)
+    logits = image_effect * rng.normal(size=(images, 1)) + draw_effect * rng.normal(size=draws)
+    return rng.random((images, draws)) < 1 / (1 + np.exp(-logits))
+
+
+@pytest.mark.parametrize(
+    ("images", "draws", "image_effect", "draw_effect", "rows", "one_way"),
+    [
+        (12, 9, 1.0, 1.0, 1, False),
+        (12, 9, 1.0, 1.0, 3, False),
+        # the difference is less than one of its parts
+        (9, 12, 0.5, 2.0, 1, True),
+        (9, 12, 0.5, 2.0, 3, True),
+        (30, 8, 2.0, 0.5, 1, True),
+    ],
+)
+def test_shared_draws_have_the_two_way_clustered_variance(
+    images: int, draws: int, image_effect: float, draw_effect: float, rows: int, one_way: bool
+) -> None:
+    outcomes = passed(images * rows, draws, image_effect, draw_effect, 0)
+    cells = list(np.ndindex(outcomes.shape))
+    by_image = sandwich(outcomes, [(row // rows,) for row, _ in cells])
+    by_draw = sandwich(outcomes, [(draw,) for _, draw in cells])
+    both_ways = by_image + by_draw - sandwich(outcomes, cells)
+    assert (both_ways < max(by_image, by_draw)) == one_way
+    variance, mean = max(by_image, by_draw) if one_way else both_ways, outcomes.mean()
+    t, z = stats.t.ppf(0.975, min(images, draws) - 1), stats.norm.ppf(0.975)
+    n = mean * (1 - mean) / variance * (z / t) ** 2
+    assert min(images, draws) < n < outcomes.size
+    # where Wilson's interval ends, the mean is z standard errors away
+    found = intervals.two_way(outcomes.sum(1), outcomes.sum(0), np.repeat(np.arange(images), rows))
+    assert found.mean == pytest.approx(mean)
+    for end in found[1:]:
+        assert abs(mean - end) == pytest.approx(z * math.sqrt(end * (1 - end) / n))
+
+
+@pytest.mark.parametrize("images", [1, 2, 10, 100])
+@pytest.mark.parametrize("draws", [1, 2, 20, 100])
+def test_no_share_of_shared_draws_is_certain(images: int, draws: int) -> None:
+    whole = np.ones((images, draws), dtype=bool)
+    halves = [np.arange(images)[:, None] < images / 2, np.arange(draws)[None] < draws / 2]
+    for outcomes in (whole, ~whole, *(whole & half for half in halves)):
+        found = intervals.two_way(outcomes.sum(1), outcomes.sum(0))
+        assert 0 <= found.low <= found.mean <= found.high <= 1
+        # what holds in all of few draws, or for all of few images, is no surer than so many throws
+        n = min(images, draws)
+        expected = stats.binomtest(n, n).proportion_ci(method="wilson")
+        assert width(found) >= expected.high - expected.low - 1e-12
+
+
+def test_copies_of_images_tell_nothing_new_of_shared_draws() -> None:
+    outcomes = passed(30, 20, 1.0, 1.0, 1)
+    alone = intervals.two_way(outcomes.sum(1), outcomes.sum(0))
+    assert intervals.two_way(outcomes.sum(1), outcomes.sum(0), 7 * np.arange(30)[::-1]) == pytest.approx(
+        alone
+    )
+    copied = np.repeat(outcomes, 9, axis=0)
+    known = intervals.two_way(copied.sum(1), copied.sum(0), np.repeat(np.arange(30), 9))
+    believed = intervals.two_way(copied.sum(1), copied.sum(0))
+    assert width(known) >= width(alone) > width(believed)
+
+
+def test_counts_of_other_passes_make_no_interval() -> None:
+    with pytest.raises(ValueError, match="^3 successes by image, but 2 by draw$"):
+        intervals.two_way(np.array([1, 2]), np.array([2, 0]))
+    for nothing in (np.zeros((0, 5), int), np.zeros((5, 0), int)):
+        assert all(math.isnan(v) for v in intervals.two_way(nothing.sum(1), nothing.sum(0)))
+
+
+@pytest.mark.parametrize("draw_effect", [0.0, 0.5, 2.0])
+def test_intervals_of_shared_draws_hold_the_truth_as_often_as_they_say(
+    coverage: ModuleType, draw_effect: float
+) -> None:
+    setting, rng = coverage.Shared(100, 100, 1.0, draw_effect), np.random.default_rng(0)
+    for truth in (0.1, 0.5, 0.9):
+        # up to the standard error of 1000 samples
+        assert 93 - 0.8 <= coverage.of_shared(setting, truth, 1000, rng) <= 97.5 + 0.5, truth
+
+
+def test_intervals_between_images_alone_are_too_narrow_for_shared_draws(coverage: ModuleType) -> None:
+    setting, rng = coverage.Shared(100, 100, 1.0, 2.0), np.random.default_rng(0)
+    for truth in (0.1, 0.5, 0.9):
+        assert coverage.of_images_alone(setting, truth, 60, rng) < 85
+
+
 def test_interval_of_a_mean_is_students() -> None:
     values = np.array([1.0, 2.0, 4.0, 8.0])
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)

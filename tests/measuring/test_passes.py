@@ -82,6 +82,33 @@ def test_the_first_draw_is_told_apart() -> None:
     assert not fresh.success.any()
 
 
+class Same(Coin):
+    """As ``Coin``, but all images of a pass share its throw."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x[:1]).expand(len(x), 2)
+
+
+@pytest.mark.parametrize("kind", [Coin, Same])
+def test_what_draws_share_is_seen_in_their_counts(kind: type[Coin]) -> None:
+    labels = torch.zeros(40, dtype=torch.int64)
+    goal = criteria.criterion("untargeted", labels, labels + 1, None)
+    fresh = measured.fresh_draws(kind(0.5), torch.zeros(40, 1, 2, 2), goal, labels, 30, 40)
+    again = kind(0.5)
+    fooled = np.array([again(torch.zeros(40, 1, 2, 2)).argmax(1).sum() for _ in range(30)])
+    assert fresh.success_by_draw.tolist() == fooled.tolist()
+    assert fresh.right_by_draw.tolist() == (40 - fooled).tolist()
+    assert fresh.success_by_draw.sum() == fresh.success.sum()
+    assert set(fooled) <= {0, 40} if kind is Same else len(set(fooled)) > 5
+
+
+def test_without_a_goal_no_draw_is_a_success() -> None:
+    labels = torch.zeros(5, dtype=torch.int64)
+    fresh = measured.fresh_draws(Coin(0.5), torch.zeros(5, 1, 2, 2), None, labels, 3, 5)
+    assert fresh.success_by_draw.tolist() == [0, 0, 0]
+    assert fresh.right_by_draw.sum() == fresh.right.sum() > 0
+
+
 def test_passes_are_counted_an_image_each() -> None:
     model = nn.Linear(3, 2).requires_grad_(False)
     with counted(model) as passes:
