@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -173,9 +172,12 @@ def measure(
         weights = fingerprint.hash_tensors(fit.state_of(defended.network))
         goals = call.images.y if call.goals is None else call.goals
         tensors = [torch.from_numpy(part) for part in (call.images.x, call.images.y, goals)]
+        kept = Store(folder / "store")
+        looker = Looker(call.identity, weights, call.batch_size, call.threads)
+        drawn = looks.draws(kept, looker, defended, call.images.x[0])
         seen = looks.fresh(
-            Store(folder / "store"),
-            Looker(call.identity, weights, call.batch_size, call.threads),
+            kept,
+            looker,
             lambda: defended,
             fingerprint.hash_tensors(dict(zip(("images", "labels", "targets"), tensors, strict=True))),
             lambda: tensors,
@@ -183,9 +185,9 @@ def measure(
             call.draws if defended.random else 1,
             fingerprint.derive_seed(call.seed, "evaluation"),
         )
-    success, accuracy = seen.success / seen.draws, seen.right / seen.draws
-    table = measured(call, "none", seen.draws, success, accuracy, np.arange(len(success)))
-    return Measurement(seen.draws, success, accuracy, table)
+    shared = drawn.shared
+    table = measured(call, "none", seen.draws, seen.rate("success", shared), seen.rate("right", shared))
+    return Measurement(seen.draws, seen.success / seen.draws, seen.right / seen.draws, table)
 
 
 def open_sweep(folder: str | Path, trust: Sequence[str] = (), data_dir: str | Path | None = None) -> Sweep:

@@ -91,6 +91,7 @@ def attack(
     batch_size: int,
     successes: int | None = None,
     progress: bool | None = None,
+    shared_draws: bool = False,
 ) -> Attacked:
     """Attacks images, a batch at a time.
 
@@ -110,6 +111,7 @@ def attack(
         batch_size: Rows at a time.
         successes: Stop after so many claimed rows; None: attack every row.
         progress: Whether a bar is shown; None: where there is a terminal.
+        shared_draws: Whether images of a pass share a draw, which the attack's model says then.
 
     Raises:
         AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
@@ -119,6 +121,8 @@ def attack(
     before = fingerprint.hash_tensors(model.state_dict())
     modules = list(model.named_modules())
     victim = PyTorchModel(model, bounds=(0, 1), device=device)
+    # ours ask it, see attacks.base.pass_draws
+    victim.shared_draws = shared_draws  # type: ignore[attr-defined]
     results: list[_Rows] = []
     passes = Passes()
     start = time.perf_counter()

@@ -146,7 +146,8 @@ def _walk(cell: Cell) -> dict[str, Any]:
         _check_worth(cell, looker, defended, bare.right)
     behind = _clean(cell, looker, defended) if defended.scheme else bare
     attacked = bare.right if cell.given is None else np.ones_like(bare.right)
-    samples = _samples(cell, trained, defended, np.flatnonzero(attacked))
+    drawn = looks.draws(cell.store, looker, defended, cell.dataset.x_test[0])
+    samples = _samples(cell, trained, defended, np.flatnonzero(attacked), drawn.shared)
     fresh = looks.fresh(
         cell.store,
         looker,
@@ -157,7 +158,24 @@ def _walk(cell: Cell) -> dict[str, Any]:
         config.evaluation.draws if defended.random else 1,
         seed_of(cell, "evaluation"),
     )
-    return joined(cell, trained, defended.random, bare, behind, samples, fresh)
+    whole = _clean_draws(cell, looker, defended) if drawn.shared else None
+    return joined(cell, trained, defended.random, bare, behind, samples, fresh, drawn, whole)
+
+
+def _clean_draws(cell: Cell, looker: Looker, defended: Defended) -> looks.Fresh:
+    """The test images on several draws: where they share one, a single pass tells of that one alone."""
+    data = cell.dataset
+    images, labels = (torch.from_numpy(part) for part in (data.x_test, data.y_test))
+    return looks.fresh(
+        cell.store,
+        looker,
+        lambda: defended,
+        f"test images of {data.fingerprint}",
+        lambda: [images, labels, labels],
+        None,
+        cell.config.evaluation.draws,
+        seed_of(cell, "clean"),
+    )
 
 
 def clean(cell: Cell) -> tuple[np.ndarray, float]:
@@ -177,7 +195,7 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
     return right, trained.seconds
 
 
-def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray) -> Kept:
+def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray, shared_draws: bool) -> Kept:
     """The cell's adversarial samples: those that were made with these very weights before, or made now."""
     store, config, data = cell.store, cell.config, cell.dataset
     order = Order(
@@ -193,6 +211,7 @@ def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray
         batch_size=config.batch_size,
         goals=cell.goals,
         progress=cell.progress,
+        shared_draws=shared_draws,
     )
 
     def make() -> Kept:

@@ -33,6 +33,7 @@ class Order:
         batch_size: Images at a time.
         goals: A target for each image, shape (n,), where they are given; None: ``targets`` says which.
         progress: Whether a bar is shown; None: where there is a terminal.
+        shared_draws: Whether images of a pass share a draw.
     """
 
     attack: Callable[..., Any]
@@ -47,6 +48,7 @@ class Order:
     batch_size: int
     goals: np.ndarray | None = None
     progress: bool | None = None
+    shared_draws: bool = False
 
 
 def craft(
@@ -96,6 +98,7 @@ def craft(
             batch_size=order.batch_size,
             successes=order.samples if order.count == "successes" else None,
             progress=order.progress,
+            shared_draws=order.shared_draws,
         )
     count = len(attacked.images)
     arrays = {

@@ -7,18 +7,19 @@ Here belongs what decides a look, and what is kept of it: counts for each image.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench import probe, process
+from bench import finding, probe, process
 from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
 from bench.defended import Defended, of_twin
-from bench.measuring import passes
+from bench.measuring import intervals, passes
+from bench.measuring.intervals import Estimate
 from bench.results import fingerprint
 from bench.results.store import LOOKS, Kept, Store
 
@@ -169,6 +170,47 @@ def clean(
 
 
 @dataclass(frozen=True)
+class Draws:
+    """What one draw of a defence is shared by.
+
+    Attributes:
+        shared_by: ``image``, ``pass``, ``both`` or ``nothing``, as ``finding.shared`` says.
+        p_value: That the pass has no part; None where nothing is random.
+    """
+
+    shared_by: str = "nothing"
+    p_value: float | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether images of a pass share a draw, in part at least: then it is treated as the pass's."""
+        return self.shared_by in ("pass", "both")
+
+
+def draws(store: Store, looker: Looker, defended: Defended, image: np.ndarray) -> Draws:
+    """What one draw of a defence is shared by, found out with one image.
+
+    Args:
+        store, looker: As for ``look``.
+        defended: The network behind its scheme.
+        image: As ``unit`` takes it, shape (channels, height, width).
+
+    Raises:
+        NotFinite: for logits that are not numbers.
+    """
+    if not defended.random:
+        return Draws()
+    given = torch.from_numpy(np.ascontiguousarray(image))
+
+    def make() -> dict[str, Any]:
+        by, p_value = finding.shared(defended.model, unit(given).to(defended.device))
+        return {"shared_by": by, "p_value": p_value}
+
+    decides = {"image": fingerprint.hash_tensors({"": given})}
+    return Draws(**look(store, looker, "draws", decides, make, [finding]).values)
+
+
+@dataclass(frozen=True)
 class Fresh:
     """How adversarial images fare on draws that their attack hasn't seen.
 
@@ -192,6 +234,21 @@ class Fresh:
     first_half: np.ndarray | None
     by_draw: np.ndarray | None
     seconds: float
+
+    def rate(
+        self, of: Literal["success", "right"], shared: bool, groups: np.ndarray | None = None
+    ) -> Estimate:
+        """The share of draws on which the criterion holds, or the true label is given.
+
+        Args:
+            of: Which of both.
+            shared: Whether images of a pass share a draw: then draws are random as images are.
+            groups: Which image each row is of, shape (images,); None: each is another.
+        """
+        counts = self.success if of == "success" else self.right
+        if shared and self.by_draw is not None:
+            return intervals.two_way(counts, self.by_draw[0 if of == "success" else 1], groups)
+        return intervals.estimate(counts / self.draws, groups)
 
 
 def fresh(

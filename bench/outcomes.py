@@ -3,6 +3,7 @@
 Here belongs what can be asked of results that are there. How they come about does not.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -130,7 +131,8 @@ class Result:
 
         It is the one that fools the most of the first half of its fresh draws, of equal ones the first; what
         is scored are the others. Chosen and scored on the same draws, the best of several lucky ones would
-        count. Where nothing is random one pass does for both.
+        count. Where nothing is random one pass does for both. Where images of a pass share a draw there is
+        no interval.
 
         Raises:
             ConfigError: if no attack is left, or there is a single draw.
@@ -157,20 +159,25 @@ class Result:
         )
         images = torch.stack([self.samples[name][row] for name, row in best])
         names = [name for name, _ in best]
-        table = measured(call, "worst case", left, success, accuracy, np.arange(count))
+        spread = [intervals.estimate(shares) for shares in (success, accuracy)]
+        if any("shared" in record.get("draws", {}) for record in self.records.values()):
+            # which draws of a pass each image's attack fooled isn't kept, without which draws can't be random
+            spread = [intervals.Estimate(one.mean, math.nan, math.nan) for one in spread]
+        table = measured(call, "worst case", left, *spread)
         return WorstCase(left, success, accuracy, table, names, images)
 
 
 def measured(
-    call: Call, attack: str, draws: int, success: np.ndarray, accuracy: np.ndarray, groups: np.ndarray
+    call: Call, attack: str, draws: int, success: intervals.Estimate, accuracy: intervals.Estimate
 ) -> pd.DataFrame:
+    """One row of what was measured, under the names of results.csv."""
     record = {
         **header(call.config(AttackConfig(attack, "")), OK, ""),
-        "images": {"count": len(success)},
+        "images": {"count": len(call.images.y)},
         "metrics": {
             "fresh_draws": draws,
-            "fresh_success": intervals.estimate(success, groups)._asdict(),
-            "fresh_accuracy": intervals.estimate(accuracy, groups)._asdict(),
+            "fresh_success": success._asdict(),
+            "fresh_accuracy": accuracy._asdict(),
         },
     }
     frame = sweep.Table.of([record]).frame

@@ -26,6 +26,7 @@ The fields:
     seconds: Wall times: of all, of the attack, and of training when the network was trained.
 """
 
+import dataclasses
 import hashlib
 import math
 import platform
@@ -39,7 +40,7 @@ from bench.axes import names
 from bench.config import Config, decides
 from bench.crafting import repeats
 from bench.datasets.arrays import unit
-from bench.looks import Clean, Fresh, flags
+from bench.looks import Clean, Draws, Fresh, flags
 from bench.measuring import intervals, passes
 from bench.plan import Cell
 from bench.results import fingerprint
@@ -72,6 +73,8 @@ def joined(
     behind: Clean,
     kept: Kept,
     fresh: Fresh,
+    drawn: Draws,
+    whole: Fresh | None,
 ) -> dict[str, Any]:
     """What a record of status ``ok`` says besides its header: its samples and looks, joined.
 
@@ -82,6 +85,8 @@ def joined(
         bare, behind: The test images, passed without its scheme and under it.
         kept: Its adversarial samples.
         fresh: These on draws of their own.
+        drawn: What a draw of its scheme is shared by.
+        whole: The test images on several draws; None where each image has draws of its own.
     """
     config, data = cell.config, cell.dataset
     samples = {name: tensor.numpy() for name, tensor in kept.values.items()}
@@ -94,10 +99,15 @@ def joined(
     # of each image once, however often it is attacked
     hashes = {i: hashlib.sha256(unit(data.x_test[i]).tobytes()).hexdigest()[:16] for i in np.unique(indices)}
     path = cell.store.path("samples", kept.key)
+
+    clean = intervals.estimate(behind.right.astype(float))
+    if whole is not None:
+        clean = whole.rate("right", drawn.shared)
     return {
         "device": about["device"].strip(),
         "device_kind": about["device_kind"],
         "defended": cell.identity,
+        "draws": {**dataclasses.asdict(drawn), **({"shared": drawn.shared_by} if drawn.shared else {})},
         "seeds": {name: seed_of(cell, name) for name in SEEDS},
         "data": {
             "fingerprint": data.fingerprint,
@@ -125,10 +135,10 @@ def joined(
         "looks": {"clean_no_scheme": bare.key, "clean": behind.key, "fresh": fresh.key},
         "metrics": {
             "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
-            "clean_accuracy": intervals.estimate(behind.right.astype(float))._asdict(),
+            "clean_accuracy": clean._asdict(),
             "claimed_success": intervals.estimate(claimed.astype(float), indices)._asdict(),
-            "fresh_success": intervals.estimate(fresh.success / draws, indices)._asdict(),
-            "fresh_accuracy": intervals.estimate(fresh.right / draws, indices)._asdict(),
+            "fresh_success": fresh.rate("success", drawn.shared, indices)._asdict(),
+            "fresh_accuracy": fresh.rate("right", drawn.shared, indices)._asdict(),
             "fresh_draws": draws,
             **({} if cell.given is None else {"wrong": int((~bare.right).sum())}),
             **{name: int(samples[name].sum()) if name in samples else None for name in attacking.REMARKS},
@@ -138,7 +148,7 @@ def joined(
         },
         "warnings": [
             *([_PROBABILITIES.format(config.model.name)] if bare.probabilities else []),
-            *_of_scheme(cell, behind),
+            *_of_scheme(cell, behind, drawn),
             *(
                 [f"only {count} test images that the network gets right, not {config.samples}"]
                 if fewer
@@ -172,14 +182,20 @@ _PROBABILITIES = (
 )
 
 
-def _of_scheme(cell: Cell, clean: Clean) -> list[str]:
+def _of_scheme(cell: Cell, clean: Clean, drawn: Draws) -> list[str]:
     key = f"scheme {cell.config.scheme.name}"
+    part = "" if drawn.shared_by == "pass" else ", in part"
+    shared = [f"{key}: images of a pass share a draw{part}: intervals take both as random"] * drawn.shared
     said = [
         f"{probe.MIXES.format(f'scheme: {cell.config.scheme.name}: the operation at site {site}')}: "
         "results may depend on batch_size"
         for site in clean.mixing
     ]
-    return [*said, *([f"{key}: at its rates two passes over 100 images are equal"] if clean.alike else [])]
+    return [
+        *said,
+        *([f"{key}: at its rates two passes over 100 images are equal"] if clean.alike else []),
+        *shared,
+    ]
 
 
 def _of_attack(name: str, samples: Mapping[str, np.ndarray]) -> list[str]:

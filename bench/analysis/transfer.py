@@ -19,7 +19,6 @@ from tqdm import tqdm
 from bench import axes, looks, plan
 from bench.checks import ConfigError
 from bench.defended import Defended
-from bench.measuring import intervals
 from bench.reader import STRANGER, Reader
 from bench.results import files as records
 from bench.results import fingerprint
@@ -151,7 +150,7 @@ class _Pairs:
         except (_Hole, Unreadable) as hole:
             return {"reason": str(hole)}
         indices = np.array(one["images"]["indices"])[claimed]
-        accuracy = intervals.estimate(seen.right / seen.draws, indices)
+        accuracy = seen.rate("right", "shared" in other.get("draws", {}), indices)
         return {
             "accuracy_pct": 100 * accuracy.mean,
             "accuracy_pct_low": 100 * accuracy.low,

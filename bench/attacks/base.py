@@ -216,8 +216,17 @@ class BatchAttack(MinimizationAttack, ABC):
 
 
 def pass_draws(model: Model, x: ep.Tensor, draws: int) -> ep.Tensor:
-    """Logits of ``draws`` draws from one pass, shape ``(draws * batch, classes)``: all rows, then again."""
-    return model(x if draws == 1 else ep.tile(x, (draws,) + (1,) * (x.ndim - 1)))
+    """Logits of ``draws`` draws, shape ``(draws * batch, classes)``: all rows, then again.
+
+    They are of one pass, since every row of a batch has a draw of its own. Of a model that says
+    ``shared_draws = True`` they are of as many passes: there all rows of a pass share one draw, and more of
+    them would be no more draws.
+    """
+    if draws == 1:
+        return model(x)
+    if getattr(model, "shared_draws", False):
+        return ep.concatenate([model(x) for _ in range(draws)], axis=0)
+    return model(ep.tile(x, (draws,) + (1,) * (x.ndim - 1)))
 
 
 def repeat(criterion: Criterion, n: int, draws: int) -> Criterion:

@@ -78,6 +78,7 @@ COLUMNS = (
     Column("device", "device_kind", "cpu or cuda, where a table mixes both: a cell's key doesn't hold it", shown="differing"),
     Column("warnings", "warnings", "what has to be said of a result, where there is anything"),
     Column("images", "images.count", "images attacked: the first test images that the network gets right without a scheme"),
+    Column("shared_draws", "draws.shared", "what a draw of the defence is shared by, pass or both (partly each image's own): intervals take draws as random, too; only where it is no image's own", shown="any"),
     Column("wrong", "metrics.wrong", "images that the network gets wrong without a scheme; only where the images are given", shown="any"),
     Column("given_up", "metrics.given_up", "attacked images that came back as no image (not finite, all zeros): they count as not found"),
     Column("too_far", "metrics.too_far", "attacked images that came back further away than epsilon: they count as not found"),
