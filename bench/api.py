@@ -174,7 +174,7 @@ def measure(
         tensors = [torch.from_numpy(part) for part in (call.images.x, call.images.y, goals)]
         kept = Store(folder / "store")
         looker = Looker(call.identity, weights, call.batch_size, call.threads)
-        drawn = looks.draws(kept, looker, defended, call.images.x[0])
+        drawn = looks.draws(kept, looker, defended, call.images.x, call.images.y)
         seen = looks.fresh(
             kept,
             looker,
@@ -185,7 +185,7 @@ def measure(
             call.draws if defended.random else 1,
             fingerprint.derive_seed(call.seed, "evaluation"),
         )
-    shared = drawn.shared
+    shared = drawn is not None and drawn.shared
     table = measured(call, "none", seen.draws, seen.rate("success", shared), seen.rate("right", shared))
     return Measurement(seen.draws, seen.success / seen.draws, seen.right / seen.draws, table)
 

@@ -20,6 +20,7 @@ from bench.checks import ConfigError
 from bench.config import Config
 from bench.crafting import Order, craft
 from bench.defended import Defended, NotFinite
+from bench.finding import Findings
 from bench.looks import Looker
 from bench.plan import Cell, not_applicable_key
 from bench.record import header, joined, seed_of
@@ -146,8 +147,9 @@ def _walk(cell: Cell) -> dict[str, Any]:
         _check_worth(cell, looker, defended, bare.right)
     behind = _clean(cell, looker, defended) if defended.scheme else bare
     attacked = bare.right if cell.given is None else np.ones_like(bare.right)
-    drawn = looks.draws(cell.store, looker, defended, cell.dataset.x_test[0])
-    samples = _samples(cell, trained, defended, np.flatnonzero(attacked), drawn.shared)
+    drawn = looks.draws(cell.store, looker, defended, cell.dataset.x_test, cell.dataset.y_test)
+    shared = drawn is not None and drawn.shared
+    samples = _samples(cell, trained, defended, np.flatnonzero(attacked), shared)
     fresh = looks.fresh(
         cell.store,
         looker,
@@ -158,7 +160,7 @@ def _walk(cell: Cell) -> dict[str, Any]:
         config.evaluation.draws if defended.random else 1,
         seed_of(cell, "evaluation"),
     )
-    whole = _clean_draws(cell, looker, defended) if drawn.shared else None
+    whole = _clean_draws(cell, looker, defended) if shared else None
     return joined(cell, trained, defended.random, bare, behind, samples, fresh, drawn, whole)
 
 
@@ -176,6 +178,22 @@ def _clean_draws(cell: Cell, looker: Looker, defended: Defended) -> looks.Fresh:
         cell.config.evaluation.draws,
         seed_of(cell, "clean"),
     )
+
+
+def draws(cell: Cell) -> Findings | None:
+    """What the draws of a cell's scheme are like; its network is trained first if need be.
+
+    Returns:
+        None where nothing is random.
+
+    Raises:
+        TrainingError: for a network that can't be trained.
+        NotFinite: for logits that are not numbers.
+    """
+    with process.threads(cell.config.threads):
+        trained, defended = _network(cell)
+        looker = Looker(cell.identity, trained.sha256, cell.config.batch_size, cell.config.threads)
+        return looks.draws(cell.store, looker, defended, cell.dataset.x_test, cell.dataset.y_test)
 
 
 def clean(cell: Cell) -> tuple[np.ndarray, float]:

@@ -169,7 +169,7 @@ def _keep(given: Namespace) -> None:
 
 
 def _ls(given: Namespace) -> None:
-    if given.what != "sites":
+    if given.what not in ("sites", "draws"):
         if given.settings:
             fail(f"{given.settings[0]}: ls {given.what} takes no settings")
         print(listing.of(given.what, given.config_dir))
@@ -177,7 +177,8 @@ def _ls(given: Namespace) -> None:
     with _composing(given.settings):
         from bench.composing import compose
 
-        said = listing.sites(compose(given.settings, given.config_dir))
+        config = compose(given.settings, given.config_dir)
+        said = listing.sites(config) if given.what == "sites" else listing.draws(config)
     print(said)
 
 

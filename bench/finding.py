@@ -65,6 +65,17 @@ class Findings:
     gradient: str
     gradient_error: str = ""
 
+    @property
+    def shared(self) -> bool:
+        """Whether images of a pass share a draw, in part at least: then it is treated as the pass's."""
+        return self.shared_by in ("pass", "both")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Findings":
+        """Of what ``as_dict`` gave."""
+        sizes = {int(size): line for size, line in values["sizes"].items()}
+        return cls(**{**values, "changes": tuple(values["changes"]), "sizes": sizes})
+
     def lines(self) -> list[str]:
         """What is to be said to a person, a line for each finding."""
         p = "" if self.p_value is None else f" (a part that is a pass's: p = {self.p_value:.2g})"
@@ -117,7 +128,7 @@ _GRADIENT = {
 def find(open: Open, network: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[int]) -> Findings:
     """Everything, in about 50 passes of a few images and one of each size.
 
-    It has to come before any other pass, since whether the first of all can be repeated is found out, too. The
+    It has to come before any other pass, since whether the first can be repeated is found out, too. The
     network's tensors are put back after each seed that is opened, so that what passes change of them doesn't
     count as what no seed reaches.
 
@@ -157,7 +168,7 @@ def shared(
     equal. If they aren't, but copies of each are, the draw is the pass's. Else an analysis of variance, of
     passes as groups of copies, tells whether the pass has a part in it: of ranks, by class, since a few large
     values would hide it otherwise; with the sums of squares added over the classes that vary; and with the
-    p-value from 1999 permutations of all copies over the passes, (1 + those as far apart) / (1 + permutations),
+    p-value from 1999 permutations of all copies over the passes, (1 + those as far apart) / (1 + how many),
     which is right whatever the distribution is. Differences below ``ROUNDING`` are none.
 
     Of draws of the images' own 0.95 % are said to be partly the pass's. A tenth of the variance as the pass's

@@ -1,7 +1,7 @@
 """What ``python -m bench ls`` prints: what there is to choose from, and where in a network something may act.
 
 Here belongs what is said of each. Where choices come from is in ``choices``; how a network is looked
-through, in ``plan``.
+through, in ``plan``, and what its draws are like, in ``finding``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import choices
+from bench.checks import ConfigError
 from bench.choices import Choice
 
 if TYPE_CHECKING:
@@ -86,6 +87,26 @@ def sites(config: "Config") -> str:
     there = {row[0] for row in rows}
     rows += [(path, "-", "no such submodule", named[path]) for path in named if path and path not in there]
     return _aligned(rows)
+
+
+def draws(config: "Config") -> str:
+    """What the draws of a scheme are like in a network, a line for each thing that was found out.
+
+    Args:
+        config: Names the network, which is trained first if need be, and the scheme.
+
+    Raises:
+        ConfigError: for settings that can't be used, or a network that can't be looked at.
+    """
+    from bench import cell, plan
+
+    try:
+        found = cell.draws(plan.prepare(config))
+    except cell.SAID as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    if found is None:
+        return f"scheme={config.scheme.name}: nothing is random"
+    return "\n".join(found.lines())
 
 
 def _shape(given: Any) -> str:

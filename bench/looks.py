@@ -169,45 +169,39 @@ def clean(
     )
 
 
-@dataclass(frozen=True)
-class Draws:
-    """What one draw of a defence is shared by.
-
-    Attributes:
-        shared_by: ``image``, ``pass``, ``both`` or ``nothing``, as ``finding.shared`` says.
-        p_value: That the pass has no part; None where nothing is random.
-    """
-
-    shared_by: str = "nothing"
-    p_value: float | None = None
-
-    @property
-    def shared(self) -> bool:
-        """Whether images of a pass share a draw, in part at least: then it is treated as the pass's."""
-        return self.shared_by in ("pass", "both")
+FEW = 4
+"""How many images are passed to find out what draws are like."""
 
 
-def draws(store: Store, looker: Looker, defended: Defended, image: np.ndarray) -> Draws:
-    """What one draw of a defence is shared by, found out with one image.
+def draws(
+    store: Store, looker: Looker, defended: Defended, x: np.ndarray, y: np.ndarray
+) -> finding.Findings | None:
+    """What a defence's draws are like, found out with its first images; None where nothing is random.
 
     Args:
         store, looker: As for ``look``.
         defended: The network behind its scheme.
-        image: As ``unit`` takes it, shape (channels, height, width).
+        x, y: Images as ``unit`` takes them, shape (n, channels, height, width), at least one; and labels.
 
     Raises:
         NotFinite: for logits that are not numbers.
     """
     if not defended.random:
-        return Draws()
-    given = torch.from_numpy(np.ascontiguousarray(image))
+        return None
+    size = looker.batch_size
+    sizes = sorted({1, 3, min(size, len(x)), len(x) % size or min(size, len(x))})
+    images, labels = (torch.from_numpy(np.ascontiguousarray(part[:FEW])) for part in (x, y))
 
     def make() -> dict[str, Any]:
-        by, p_value = finding.shared(defended.model, unit(given).to(defended.device))
-        return {"shared_by": by, "p_value": p_value}
+        given, of = unit(images).to(defended.device), labels.to(defended.device)
+        if len(given) == 1:
+            # whether another image beside it matters takes two
+            given, of = torch.cat([given, 1 - given]), torch.cat([of, of])
+        return finding.find(defended.model, defended.network, given, of, sizes).as_dict()
 
-    decides = {"image": fingerprint.hash_tensors({"": given})}
-    return Draws(**look(store, looker, "draws", decides, make, [finding]).values)
+    decides = {"images": fingerprint.hash_tensors({"x": images, "y": labels}), "sizes": sizes}
+    kept = look(store, looker, "draws", decides, make, [finding])
+    return finding.Findings.of(kept.values)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bench.command import Parser
 PAPERS = ("testing_phase", "defensive_dropout")
 """Modules of ``papers``."""
 
-WHAT = ("datasets", "models", "sites", "trainings", "schemes", "attacks", "criteria")
+WHAT = ("datasets", "models", "sites", "trainings", "schemes", "draws", "attacks", "criteria")
 """What ``ls`` lists."""
 
 
@@ -217,16 +217,20 @@ to stand in a file of your own is read off those of conf/; they are listed too w
              of what each gives for one image; takes settings (the network is made for it: a few seconds)
   trainings  how a network gets its weights                 training=NAME
   schemes    what is random at test time, where, how much   scheme=NAME
+  draws      what a scheme's draws are like in a network: what one is shared by, whether seeds reach
+             them, ...; takes settings, and trains the network first if need be; attacks nothing
   attacks    what attacks, as far as it takes, or at which  attack=NAME
              epsilon, and the criteria that it is kept to
   criteria   what counts as adversarial                     criterion=NAME""",
         f"""\
-Writes nothing. Exit status: 0; 2 for an argument that can't be used; {_STOPPED}.
+Writes nothing (draws: a network that it trained, and what it found). Exit status: 0; 2 for an
+argument that can't be used, or a network that can't be looked at; {_STOPPED}.
 
 Examples:
   python -m bench ls attacks
   python -m bench ls schemes --config-dir my
-  python -m bench ls sites model=two_conv""",
+  python -m bench ls sites model=two_conv
+  python -m bench ls draws scheme=fc""",
         _ls,
     ),
     "table": Command(

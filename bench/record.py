@@ -26,7 +26,6 @@ The fields:
     seconds: Wall times: of all, of the attack, and of training when the network was trained.
 """
 
-import dataclasses
 import hashlib
 import math
 import platform
@@ -40,7 +39,8 @@ from bench.axes import names
 from bench.config import Config, decides
 from bench.crafting import repeats
 from bench.datasets.arrays import unit
-from bench.looks import Clean, Draws, Fresh, flags
+from bench.finding import Findings
+from bench.looks import Clean, Fresh, flags
 from bench.measuring import intervals, passes
 from bench.plan import Cell
 from bench.results import fingerprint
@@ -73,7 +73,7 @@ def joined(
     behind: Clean,
     kept: Kept,
     fresh: Fresh,
-    drawn: Draws,
+    drawn: Findings | None,
     whole: Fresh | None,
 ) -> dict[str, Any]:
     """What a record of status ``ok`` says besides its header: its samples and looks, joined.
@@ -85,7 +85,7 @@ def joined(
         bare, behind: The test images, passed without its scheme and under it.
         kept: Its adversarial samples.
         fresh: These on draws of their own.
-        drawn: What a draw of its scheme is shared by.
+        drawn: What draws of its scheme are like; None where nothing is random.
         whole: The test images on several draws; None where each image has draws of its own.
     """
     config, data = cell.config, cell.dataset
@@ -100,14 +100,15 @@ def joined(
     hashes = {i: hashlib.sha256(unit(data.x_test[i]).tobytes()).hexdigest()[:16] for i in np.unique(indices)}
     path = cell.store.path("samples", kept.key)
 
+    shared, found = drawn is not None and drawn.shared, drawn.as_dict() if drawn is not None else {}
     clean = intervals.estimate(behind.right.astype(float))
     if whole is not None:
-        clean = whole.rate("right", drawn.shared)
+        clean = whole.rate("right", shared)
     return {
         "device": about["device"].strip(),
         "device_kind": about["device_kind"],
         "defended": cell.identity,
-        "draws": {**dataclasses.asdict(drawn), **({"shared": drawn.shared_by} if drawn.shared else {})},
+        "draws": {**found, **({"shared": found["shared_by"]} if shared else {})},
         "seeds": {name: seed_of(cell, name) for name in SEEDS},
         "data": {
             "fingerprint": data.fingerprint,
@@ -137,8 +138,8 @@ def joined(
             "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
             "clean_accuracy": clean._asdict(),
             "claimed_success": intervals.estimate(claimed.astype(float), indices)._asdict(),
-            "fresh_success": fresh.rate("success", drawn.shared, indices)._asdict(),
-            "fresh_accuracy": fresh.rate("right", drawn.shared, indices)._asdict(),
+            "fresh_success": fresh.rate("success", shared, indices)._asdict(),
+            "fresh_accuracy": fresh.rate("right", shared, indices)._asdict(),
             "fresh_draws": draws,
             **({} if cell.given is None else {"wrong": int((~bare.right).sum())}),
             **{name: int(samples[name].sum()) if name in samples else None for name in attacking.REMARKS},
@@ -182,10 +183,14 @@ _PROBABILITIES = (
 )
 
 
-def _of_scheme(cell: Cell, clean: Clean, drawn: Draws) -> list[str]:
+def _of_scheme(cell: Cell, clean: Clean, drawn: Findings | None) -> list[str]:
     key = f"scheme {cell.config.scheme.name}"
-    part = "" if drawn.shared_by == "pass" else ", in part"
-    shared = [f"{key}: images of a pass share a draw{part}: intervals take both as random"] * drawn.shared
+    found = []
+    if drawn is not None and drawn.shared:
+        part = "" if drawn.shared_by == "pass" else ", in part"
+        found.append(f"{key}: images of a pass share a draw{part}: intervals take draws as random, too")
+    if drawn is not None:
+        found += [f"{key}: batches of {size} images fail: {line}" for size, line in drawn.sizes.items()]
     said = [
         f"{probe.MIXES.format(f'scheme: {cell.config.scheme.name}: the operation at site {site}')}: "
         "results may depend on batch_size"
@@ -194,7 +199,7 @@ def _of_scheme(cell: Cell, clean: Clean, drawn: Draws) -> list[str]:
     return [
         *said,
         *([f"{key}: at its rates two passes over 100 images are equal"] if clean.alike else []),
-        *shared,
+        *found,
     ]
 
 
