@@ -197,6 +197,7 @@ ATTACKING = "tests/test_attacking.py::test_"
 DEFENDED, PROCESS = "tests/test_defended.py::test_", "tests/test_process.py::test_"
 STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_passes.py::test_"
 API, COMBINING = "tests/test_api.py::test_", "tests/test_combining.py::test_"
+FINDING = "tests/test_finding.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
 FOREIGN, CLI = "tests/test_foreign.py::test_", "tests/test_cli.py::test_"
 PROGRESS = "tests/analysis/test_progress.py::test_"
@@ -729,6 +730,28 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a class without a vote is impossible", "votes.clamp(min=0.5)", "votes", f"{COMBINING}answers_are_the_log_of_the_mean_probability_the_mean_logit_or_the_vote"),
         ("a vote has no gradient", "hard + (soft - soft.detach())", "hard", f"{COMBINING}a_vote_has_the_gradient_of_the_mean_probability"),
         ("the mean logit is a sum", "logits.mean(0)", "logits.sum(0)", f"{COMBINING}answers_are_the_log_of_the_mean_probability_the_mean_logit_or_the_vote"),
+    ],
+    "bench/finding.py": [
+        ("a heavy tail hides a part of the pass's", "ranks = stats.rankdata(values.reshape(-1, variables), axis=0)", "ranks = values.reshape(-1, variables)", f"{FINDING}heavy_tails_hide_no_part_of_the_passes"),
+        ("last bits have ranks", "np.round(values[..., varies] / tolerance)", "values[..., varies]", f"{FINDING}last_bits_are_of_one_rank"),
+        ("a p-value may be 0", "return (1 + count) / (1 + permutations)", "return count / permutations", f"{FINDING}the_least_p_value_is_that_of_no_permutation"),
+        ("an equal sum is no larger", " - 1e-9 * np.abs(products).sum())", " + 1e-9 * np.abs(products).sum())", f"{FINDING}the_least_p_value_is_that_of_no_permutation"),
+        ("nobody is dealt out", "dealt = np.random.default_rng(0).permuted(everybody, axis=1)", "dealt = everybody", f"{FINDING}the_p_value_is_that_of_an_analysis_of_variance"),
+        ("a p-value of a tenth is small", "SIGNIFICANT = 0.01", "SIGNIFICANT = 0.1", f"{FINDING}false_alarms_are_rare_and_a_small_part_of_the_passes_is_found"),
+        ("a place in the batch is a draw", "(np.ptp(values, axis=0) > tolerance)", "(np.ptp(values, axis=(0, 1)) > tolerance)", f"{FINDING}images_that_are_told_apart_by_their_place_alone_are_not_random"),
+        ("images written into go on to the next pass", "logits = model(images.clone()).detach()", "logits = model(images).detach()", f"{FINDING}what_is_wrong_is_said_too {FINDING}draws_of_the_global_generators_repeat"),
+        ("the first pass of all is not looked at", "    first = two()\n", "    two()\n    first = two()\n", f"{FINDING}a_first_pass_that_is_another_is_seen"),
+        ("what goes on by turns is where it was", "    with open(1) as model:\n        _passed(model, images)\n", "", f"{FINDING}what_goes_on_by_turns_does_not_repeat"),
+        ("buffers may change", "for held in (module._parameters, module._buffers)", "for held in (module._parameters,)", f"{FINDING}what_a_pass_changes_is_named_and_put_back"),
+        ("data that was replaced stays", "                tensor.data = data\n", "", f"{FINDING}what_a_pass_changes_is_named_and_put_back"),
+        ("values stay changed", "                    tensor.copy_(values)\n", "                    pass\n", f"{FINDING}what_a_pass_changes_is_named_and_put_back"),
+        ("only the last pass may change the images", "written |= not", "written = not", f"{FINDING}images_that_one_pass_in_three_writes_into_are_changed"),
+        ("one row may stand for a batch", "if logits.ndim != 2 or len(logits) != size:", "if False:", f"{FINDING}sizes_of_batches_that_fail_are_told_by_their_error"),
+        ("the first image alone has company", " and _near(usual[-1], last[-1], tolerance))", ")", f"{FINDING}whether_other_images_matter_is_found_out"),
+        ("company is told of what doesn't repeat", "beside = company(put_back, images) if repeatable else None", "beside = company(put_back, images)", f"{FINDING}what_is_wrong_is_said_too"),
+        ("what a pass leaves in a buffer is what no seed reaches", "with _watched(network), open(seed) as model:", "with open(seed) as model:", f"{FINDING}what_a_pass_leaves_in_a_buffer_is_no_draw_that_no_seed_reaches"),
+        ("a gradient is that of a loss", "margin = logits.gather(1, labels[:, None])[:, 0] - logits.mean(1)", "margin = nn.functional.cross_entropy(logits, labels)", f"{FINDING}a_gradient_is_there_where_the_network_is_sure_or_one_draw_has_none"),
+        ("a gradient of zero is one", "if any(bool(g.any()) for g in found)", "if found", f"{FINDING}whether_there_is_a_gradient_is_found_out"),
     ],
     "bench/defended.py": [
         ("passes of one model have one seed", "        self.made += 1\n", "", f"{DEFENDED}what_an_operation_draws_from_the_global_generators_is_of_the_seed_and_the_pass"),
