@@ -128,9 +128,9 @@ _GRADIENT = {
 def find(open: Open, network: nn.Module, images: Tensor, labels: Tensor, sizes: Sequence[int]) -> Findings:
     """Everything, in about 50 passes of a few images and one of each size.
 
-    It has to come before any other pass, since whether the first can be repeated is found out, too. The
-    network's tensors are put back after each seed that is opened, so that what passes change of them doesn't
-    count as what no seed reaches.
+    It has to come before any other pass, since whether the first of all can be repeated is found out, too.
+    The network's tensors are put back after each seed that is opened, so that what passes change of them
+    doesn't count as what no seed reaches.
 
     Args:
         open: Gives the network's passes, as they are: neither from copies of its tensors nor of its images.
@@ -168,8 +168,8 @@ def shared(
     equal. If they aren't, but copies of each are, the draw is the pass's. Else an analysis of variance, of
     passes as groups of copies, tells whether the pass has a part in it: of ranks, by class, since a few large
     values would hide it otherwise; with the sums of squares added over the classes that vary; and with the
-    p-value from 1999 permutations of all copies over the passes, (1 + those as far apart) / (1 + how many),
-    which is right whatever the distribution is. Differences below ``ROUNDING`` are none.
+    p-value from 1999 permutations of copies over passes, (1 + those as far apart) / (1 + permutations), which
+    is right whatever the distribution is. Differences below ``ROUNDING`` are none.
 
     Of draws of the images' own 0.95 % are said to be partly the pass's. A tenth of the variance as the pass's
     part is found nearly always where ten classes vary each by itself, in about half where they vary as one.

@@ -196,6 +196,7 @@ FIT, PRETRAINED = "tests/training/test_fit.py::test_", "tests/training/test_pret
 ATTACKING = "tests/test_attacking.py::test_"
 DEFENDED, PROCESS = "tests/test_defended.py::test_", "tests/test_process.py::test_"
 STORE, PASSES = "tests/results/test_store.py::test_", "tests/measuring/test_passes.py::test_"
+SHARED = "tests/test_shared_draws.py::test_"
 API, COMBINING = "tests/test_api.py::test_", "tests/test_combining.py::test_"
 FINDING = "tests/test_finding.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
@@ -213,6 +214,7 @@ Planted = tuple[str, str, str, str]
 # fmt: off
 BY_MODULE: dict[str, list[Planted]] = {
     "bench/attacks/base.py": [
+        ("an average is over copies of one draw", 'if getattr(model, "shared_draws", False):', "if False:", f"{SHARED}an_attack_is_told_and_averages_over_passes"),
         ("claims need one draw, whatever accept_draws says",
          "drawn[: self.accept_draws].all(axis=0)", "drawn[:1].all(axis=0)",
          f"{ATTACKS}base.py::test_draws_made_for_the_gradient_count_as_accepting_ones"),
@@ -676,6 +678,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what is compiled is a network of its own", "return unwrapped(network._orig_mod) if compiled else network", "return network", f"{API}integers_of_numpy_and_compiled_networks_are_as_good"),
     ],
     "bench/record.py": [
+        ("a shared draw is not said", "    if drawn is not None and drawn.shared:\n        part", "    if False:\n        part", f"{SHARED}intervals_take_images_and_draws_as_random"),
+        ("success is of images alone", 'fresh.rate("success", shared, indices)', 'fresh.rate("success", False, indices)', f"{SHARED}intervals_take_images_and_draws_as_random"),
         ("fewer images than were asked for are not said", 'fewer = config.count == "images" and', 'fewer = False and', "tests/test_foreign.py::test_fewer_right_images_than_were_asked_for_are_said"),
         ("probabilities are not said", "if bare.probabilities else []", "if False else []", "tests/test_foreign.py::test_probabilities_are_said_once_in_record_table_and_log"),
         ("claims that nothing confirms are not said", "if random_scheme or not beyond:", "if True:",
@@ -752,7 +756,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("only the last pass may change the images", "written |= not", "written = not", f"{FINDING}images_that_one_pass_in_three_writes_into_are_changed"),
         ("one row may stand for a batch", "if logits.ndim != 2 or len(logits) != size:", "if False:", f"{FINDING}sizes_of_batches_that_fail_are_told_by_their_error"),
         ("the first image alone has company", " and _near(usual[-1], last[-1], tolerance))", ")", f"{FINDING}whether_other_images_matter_is_found_out"),
-        ("company is told of what doesn't repeat", "beside = company(open, images) if repeatable else None", "beside = company(open, images)", f"{FINDING}what_is_wrong_is_said_too"),
+        ("company is told of what doesn't repeat", "beside = company(put_back, images) if repeatable else None", "beside = company(put_back, images)", f"{FINDING}what_is_wrong_is_said_too"),
         ("what a pass leaves in a buffer is what no seed reaches", "with _watched(network), open(seed) as model:", "with open(seed) as model:", f"{FINDING}what_a_pass_leaves_in_a_buffer_is_no_draw_that_no_seed_reaches"),
         ("a gradient is that of a loss", "margin = logits.gather(1, labels[:, None])[:, 0] - logits.mean(1)", "margin = nn.functional.cross_entropy(logits, labels)", f"{FINDING}a_gradient_is_there_where_the_network_is_sure_or_one_draw_has_none"),
         ("a gradient of zero is one", "if any(bool(g.any()) for g in found)", "if found", f"{FINDING}whether_there_is_a_gradient_is_found_out"),
@@ -791,6 +795,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("public names are not listed", "return sorted({*globals(), *__all__})", "return sorted(globals())", f"{API}the_public_names_are_a_dozen"),
     ],
     "bench/api.py": [
+        ("measuring takes images alone as random", "    shared = drawn is not None and drawn.shared\n", "    shared = False\n", f"{SHARED}measuring_takes_draws_as_random_too"),
         ("nothing is kept", "kept=store is not None, progress=progress,", "kept=False, progress=progress,", f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
         ("more draws are asked for where nothing is random", "            call.draws if defended.random else 1,\n", "            call.draws,\n", f"{API}what_is_measured_without_randomness_is_one_pass"),
         ("measuring has draws of its own", 'fingerprint.derive_seed(call.seed, "evaluation")', 'fingerprint.derive_seed(call.seed, "measure")', f"{API}measuring_the_samples_gives_what_evaluating_gave"),
@@ -819,6 +824,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("gradients are off where they were", "        torch.inference_mode(False),\n", "", f"{API}everything_is_as_it_was"),
     ],
     "bench/outcomes.py": [
+        ("the worst case has an interval of images alone", 'if any("shared" in record.get("draws", {}) for record in self.records.values()):', "if False:", f"{SHARED}the_worst_case_has_no_interval_there"),
         ("the worst case is scored on all draws", "scored[name] = tuple(both - half if call.defended.random else both)", "scored[name] = tuple(both)", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),
         ("the worst case is the weakest", "if half[0, row] > fooled[image]:", "if fooled[image] < 0 or half[0, row] < fooled[image]:", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),
         ("the worst case is of the last image", 'enumerate(self.records[name]["images"]["indices"])', 'enumerate(self.records[name]["images"]["indices"][::-1])', f"{API}all_targets_leave_the_strongest_of_each_image"),
@@ -1031,6 +1037,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("restore takes any weights", 'if trained.sha256 != checkpoint["sha256"]:', "if False:", f"{KEPT}weights_that_a_record_was_not_made_with_are_not_used"),
     ],
     "bench/looks.py": [
+        ("images alone are random", "if shared and self.by_draw is not None:", "if False:", f"{SHARED}intervals_take_images_and_draws_as_random"),
+        ("draws are random where images have their own", "if shared and self.by_draw is not None:", "if self.by_draw is not None:", f"{SHARED}draws_of_the_images_own_are_as_before"),
         ("passes that are equal are not said", "alike = not any(", "alike = False and not any(", "tests/test_foreign.py::test_a_small_rate_and_a_deterministic_operation_are_accepted"),
         ("a look ignores the scheme", '        "defended": looker.identity,\n', "",
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
@@ -1049,6 +1057,8 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/analysis/test_transfer.py::test_a_second_look_passes_nothing"),
     ],
     "bench/cell.py": [
+        ("attacks are not told that draws are shared", "np.flatnonzero(attacked), shared)", "np.flatnonzero(attacked), False)", f"{SHARED}an_attack_is_told_and_averages_over_passes"),
+        ("clean accuracy is of one shared draw", "whole = _clean_draws(cell, looker, defended) if shared else None", "whole = None", f"{SHARED}intervals_take_images_and_draws_as_random"),
         ("an attack that raises may have changed the network", "        except BaseException:\n            # whatever it was", "        except AttackError:\n            # whatever it was",
          "tests/test_foreign.py::test_an_attack_that_changed_the_network_leaves_it_to_no_other_cell"),
         ("a network that learnt nothing is attacked", "        kept.check_learnt(right, data.y_test)\n", "        pass\n",
@@ -1073,6 +1083,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("samples needn't be there", "    if not found.path.is_file():\n", "    if False:\n", f"{KEPT}a_record_never_speaks_of_samples_that_are_not_there"),
     ],
     "bench/analysis/transfer.py": [
+        ("recognition is of images alone", 'seen.rate("right", "shared" in other.get("draws", {}), indices)', 'seen.rate("right", False, indices)', f"{SHARED}a_sweep_says_it_in_its_tables_and_before_it"),
         ("a record says where files are", "{**found, \"config\": self.configs[key]}", "found",
          "tests/analysis/test_transfer.py::test_a_record_is_read_under_the_settings_of_the_sweep_that_names_it"),
         ("changed code looks all the same", 'unlike = "" if self.store.reference else', 'unlike = "" if True else',
