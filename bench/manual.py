@@ -206,7 +206,7 @@ _STOPPED = "130 after Ctrl-C, 143 after SIGTERM"
 
 COMMANDS = {
     "ls": Command(
-        "what there is to choose from: datasets, models, sites, trainings, schemes, attacks, criteria",
+        "what there is to choose from (datasets, models, schemes, ...), and what a scheme's draws are like",
         """\
 Lists what there is to choose from, a line each: the name that a setting takes, and what it is. What has
 to stand in a file of your own is read off those of conf/; they are listed too with --config-dir.

@@ -684,7 +684,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("probabilities are not said", "if bare.probabilities else []", "if False else []", "tests/test_foreign.py::test_probabilities_are_said_once_in_record_table_and_log"),
         ("claims that nothing confirms are not said", "if random_scheme or not beyond:", "if True:",
          "tests/test_foreign.py::test_claims_that_nothing_confirms_are_said_where_nothing_is_random"),
-        ("fresh success is the claim", '"fresh_success": intervals.estimate(fresh.success / draws, indices)', '"fresh_success": intervals.estimate(claimed.astype(float), indices)',
+        ("fresh success is the claim", '"fresh_success": fresh.rate("success", shared, indices)._asdict()', '"fresh_success": intervals.estimate(claimed.astype(float), indices)._asdict()',
          "tests/test_cell.py::test_all_targets_intervals_are_between_images"),
         ("distances over all images, not the claimed", "moved = {n: v[claimed] for", "moved = {n: v for",
          "tests/test_cell.py::test_all_targets_attacks_each_image_once_for_every_wrong_class"),

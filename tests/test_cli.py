@@ -102,7 +102,7 @@ def test_help_and_lists_are_there_without_what_takes_seconds_to_import() -> None
         "heavy = {'torch', 'foolbox', 'matplotlib', 'hydra', 'pandas', 'sklearn', 'scipy', 'numpy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    lists = [what for what in manual.WHAT if what != "sites"]
+    lists = [what for what in manual.WHAT if what not in ("sites", "draws")]
     found = process("-c", program, " ".join(manual.COMMANDS), " ".join(lists))
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("usage: ") == 1 + len(manual.COMMANDS)
@@ -149,7 +149,7 @@ def test_a_command_of_old_says_its_new_form(module: str, command: str) -> None:
     assert ended.stderr == f"error: {said}\n"
 
 
-@pytest.mark.parametrize("what", [what for what in manual.WHAT if what != "sites"])
+@pytest.mark.parametrize("what", [what for what in manual.WHAT if what not in ("sites", "draws")])
 def test_each_choice_is_listed_with_a_few_words(cli: Callable[..., Outcome], what: str) -> None:
     from bench.listing import GROUPS
 
