@@ -53,9 +53,9 @@ def usage() -> str:
     return f"""\
 usage: python -m bench COMMAND ...
 
-bench measures how well a random defence holds: it trains a network, attacks it under schemes that are
-random at test time (dropout, noise, ...), and counts what is left of each attack on draws that the
-attacker has not seen, next to what the attacker claims.
+bench measures how well a random defence holds: it takes a network or trains one, attacks it under schemes
+that are random at test time (dropout, noise, ...), and counts what is left of each attack on draws that
+the attacker has not seen, next to what the attacker claims.
 
 Attacks are run by a command of its own, python -m bench.run: one cell of dataset x network x scheme x
 attack, or with -m a sweep of many. This one takes about a minute, and fetches nothing:
@@ -75,6 +75,8 @@ Examples, the later ones after the sweep above:
   python -m bench ls sites model=two_conv
   python -m bench table outputs/sweep
   python -m bench game outputs/sweep --max-loss 1.0
+
+A network that is an object in a script or a notebook takes a few lines: import bench (README.md).
 
 To read on: README.md and docs/ of the checkout."""
 
