@@ -289,7 +289,9 @@ def hooks_kept(model: nn.Module) -> Iterator[None]:
 
     Those of what another thread opens or closes meanwhile come and go.
     """
-    all_of = [getattr(part, name) for part in model.modules() for name in HOOKS]
+    # those of what is compiled to TorchScript can't be taken out, nor put in
+    every = (getattr(part, name) for part in model.modules() for name in HOOKS)
+    all_of = [hooks for hooks in every if isinstance(hooks, dict)]
     with _hooking:
         before = [dict(hooks) for hooks in all_of]
     try:

@@ -321,7 +321,7 @@ whether it holds. Of sweeps that were not run it says so. NAME is one of:
   testing_phase      "Dropout in Testing Phase Makes Adversarial Samples Generation Difficult"
   defensive_dropout  "Defensive Dropout for Hardening Deep Neural Networks under Adversarial Attacks"
 
-The sweeps are run by python -m bench.run -m +experiment=NAME/SWEEP; README.md lists them.""",
+The sweeps are run by python -m bench.run -m +experiment=NAME/SWEEP; docs/results/ lists them.""",
         f"""\
 Writes FOLDER/report/README.md, and a CSV and a picture for each table beside it.
 Exit status: 0; 1 if a file can't be written; 2 where none of the sweeps is; {_STOPPED}.

@@ -250,7 +250,7 @@ def test_bad_settings_get_one_line_and_no_training(
             "criterion=targeted",
         ): "attack deepfool can't serve targeted; allowed: untargeted, topk",
         ("attack=cw", "criterion=topk"): "attack cw can't serve topk",
-        ("attack=pgd", "attack.epsilon=null"): "attack: pgd refuses its settings",
+        ("attack=pgd", "attack.epsilon=null"): "attack: pgd needs an epsilon",
         (
             "attack=pgd",
             "+attack.options.stpes=3",
