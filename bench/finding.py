@@ -423,8 +423,9 @@ def _watched(network: nn.Module) -> Iterator[Callable[[], set[str]]]:
     def differing() -> set[str]:
         names = set()
         for (prefix, held), (_, before) in zip(holders, slots, strict=True):
-            for name in {**before, **held}:
-                was, now = before.get(name), held.get(name)
+            after = dict(held)
+            for name in {**before, **after}:
+                was, now = before.get(name), after.get(name)
                 same = was is now if was is None or now is None else _equal(kept[was][1], now.detach())
                 names |= set() if same else {prefix + name}
         return names
@@ -434,8 +435,10 @@ def _watched(network: nn.Module) -> Iterator[Callable[[], set[str]]]:
     finally:
         with torch.no_grad():
             for held, before in slots:
-                held.clear()
-                held.update(before)
+                # a module compiled to TorchScript has the same tensors for ever
+                if isinstance(held, dict):
+                    held.clear()
+                    held.update(before)
             for tensor, (data, values) in kept.items():
                 tensor.data = data
                 if not _equal(tensor, values):
