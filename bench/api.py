@@ -18,7 +18,6 @@ from torch import Tensor
 from bench import cell, given, looks, parts
 from bench.calling import call_of, undisturbed
 from bench.checks import ConfigError
-from bench.composing import compose, one_line
 from bench.defended import Defended as AnyDefended
 from bench.given import Defended
 from bench.looks import Looker
@@ -49,10 +48,7 @@ def load_dataset(
     Raises:
         ConfigError: for a name that isn't there, or data that is missing, damaged, or can't be used.
     """
-    try:
-        config = compose([f"dataset='{name}'"])
-    except Exception as error:
-        raise ConfigError(one_line(error)) from None
+    config = given.settings("dataset", name)
     config.dataset.options |= options
     config.trusted_modules = [*Reader.trusted, *trust]
     if data_dir is not None:

@@ -4,6 +4,9 @@ Here belongs what an argument may be, and the one line said when it is something
 of them together is in ``calling``.
 """
 
+import copy
+import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from bench import defended, parts, targets
 from bench.checks import ConfigError, check_at_least, check_choice, number
+from bench.choices import conf_dir
 from bench.combining import COMBINE
 from bench.composing import compose, one_line
 from bench.config import AttackConfig, Config, CriterionConfig, OperationConfig, SchemeConfig
@@ -76,7 +80,7 @@ class Defended(defended.Defended):
         if sites is not None and not isinstance(sites, Mapping):
             raise ConfigError(f"sites: expected a mapping from names to paths of submodules, got {sites!r}")
         acting = named_scheme(scheme)
-        said = _settings("scheme", scheme).scheme if isinstance(scheme, str) else SchemeConfig()
+        said = settings("scheme", scheme).scheme if isinstance(scheme, str) else SchemeConfig()
         passes = said.passes if passes is None else passes
         combine = said.combine if combine is None else combine
         passes = integer("passes", passes, 1)
@@ -201,7 +205,7 @@ def _attack(given: Any, name: str | None = None) -> Named:
     if len(epsilon) > 1:
         raise ConfigError(f"attacks: expected an attack, or a pair of one and its epsilon, got {given!r}")
     if isinstance(attack, str):
-        config = _settings("attack", attack).attack
+        config = settings("attack", attack).attack
         made = targets.make("attack", config._target_, config.options, STRANGER.trusted)
         target = targets.find("attack", config._target_, STRANGER.trusted)
     elif isinstance(attack, type) or not callable(attack):
@@ -227,7 +231,7 @@ def criterion(given: Any, goals: Any) -> CriterionConfig:
         ConfigError: for anything else, or targets beside another kind than ``targeted``.
     """
     if isinstance(given, str):
-        found = _settings("criterion", given).criterion
+        found = settings("criterion", given).criterion
     elif isinstance(given, Mapping):
         for key in given:
             check_choice("criterion", str(key), ("kind", "k", "targets"))
@@ -242,14 +246,26 @@ def criterion(given: Any, goals: Any) -> CriterionConfig:
     return found
 
 
-def _settings(group: str, name: str) -> Config:
-    """Of a choice of conf/; a copy of one's own."""
+def settings(group: str, name: str) -> Config:
+    """The settings of a choice of conf/; a copy of one's own.
+
+    Raises:
+        ConfigError: for a name that isn't there.
+    """
     if not name or name != Path(name).name:
         raise ConfigError(f"{group}: expected a name of conf/{group}, got {name!r}")
     try:
-        return compose([f"{group}='{name}'"])
+        # a file that was written to since is another one
+        stamps = tuple(path.stat().st_mtime_ns for path in sorted(Path(conf_dir(), group).glob("*.yaml")))
+        return copy.deepcopy(_composed(group, name, os.environ.get("BENCH_DATA_DIR"), stamps))
     except Exception as error:
         raise ConfigError(one_line(error)) from None
+
+
+@functools.cache
+def _composed(group: str, name: str, data_dir: str | None, stamps: tuple[int, ...]) -> Config:
+    # a tenth of a second, which many calls would add up
+    return compose([f"{group}='{name}'"])
 
 
 def named_scheme(given: Any) -> dict[str, tuple[Operation, float]]:
@@ -261,7 +277,7 @@ def named_scheme(given: Any) -> dict[str, tuple[Operation, float]]:
     if given is None:
         return {}
     if isinstance(given, str):
-        return dict(parts.scheme(_settings("scheme", given)))
+        return dict(parts.scheme(settings("scheme", given)))
     if not isinstance(given, Mapping):
         raise ConfigError(f"scheme: expected a name of conf/scheme, or a mapping from sites, got {given!r}")
     found = {}

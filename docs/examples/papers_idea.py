@@ -11,10 +11,10 @@ net = torch.nn.Sequential(
     torch.nn.Flatten(), torch.nn.Linear(64, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10)
 )
 net.load_state_dict(torch.load("net.pt", weights_only=True))
-images, labels = bench.load_dataset("digits").test(50, right_by=net)
+images, labels = bench.load_dataset("digits").test(30, right_by=net)
 # C&W's L2 attack as published, and with a margin (kappa 5), for who knows that the defence is random
 attacks = ["cw_l2", "cw_l2_confident"]
-for rate in (0.0, 0.1, 0.3, 0.5):
+for rate in (0.0, 0.1, 0.5):
     defended = bench.Defended(net, sites={"hidden": "2"}, scheme={"hidden": rate})
     table = bench.evaluate(defended, images, labels, attacks).table.set_index("attack")
     claims, holds = table["claimed_success_pct"], table["fresh_success_pct"]
