@@ -178,6 +178,9 @@ def draws(
 ) -> finding.Findings | None:
     """What a defence's draws are like, found out with its first images; None where nothing is random.
 
+    The network was passed before, when it was tried: that its first pass of all is like the others is seen
+    to in ``probe.network``.
+
     Args:
         store, looker: As for ``look``.
         defended: The network behind its scheme.
