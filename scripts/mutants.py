@@ -678,6 +678,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what is compiled is a network of its own", "return unwrapped(network._orig_mod) if compiled else network", "return network", f"{API}integers_of_numpy_and_compiled_networks_are_as_good"),
     ],
     "bench/record.py": [
+        ("images that the network gets right are counted as wrong", "int((~bare.right).sum())", "int(bare.right.sum())", f"{API}exactly_the_images_given_are_attacked_and_wrong_ones_counted"),
         ("a shared draw is not said", "    if drawn is not None and drawn.shared:\n        part", "    if False:\n        part", f"{SHARED}intervals_take_images_and_draws_as_random"),
         ("success is of images alone", 'fresh.rate("success", shared, indices)', 'fresh.rate("success", False, indices)', f"{SHARED}intervals_take_images_and_draws_as_random"),
         ("fewer images than were asked for are not said", 'fewer = config.count == "images" and', 'fewer = False and', "tests/test_foreign.py::test_fewer_right_images_than_were_asked_for_are_said"),
@@ -824,6 +825,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("gradients are off where they were", "        torch.inference_mode(False),\n", "", f"{API}everything_is_as_it_was"),
     ],
     "bench/outcomes.py": [
+        ("a measurement says accuracy for success", '("success", "fresh_success_pct")', '("success", "fresh_accuracy_pct")', f"{API}what_is_measured_without_randomness_is_one_pass"),
         ("the worst case has an interval of images alone", 'if any("shared" in record.get("draws", {}) for record in self.records.values()):', "if False:", f"{SHARED}the_worst_case_has_no_interval_there"),
         ("the worst case is scored on all draws", "scored[name] = tuple(both - half if call.defended.random else both)", "scored[name] = tuple(both)", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),
         ("the worst case is the weakest", "if half[0, row] > fooled[image]:", "if fooled[image] < 0 or half[0, row] < fooled[image]:", f"{API}the_worst_case_is_chosen_on_one_half_of_the_draws_and_scored_on_the_other"),

@@ -193,6 +193,7 @@ def test_what_is_measured_without_randomness_is_one_pass(net: nn.Module) -> None
         right = net(images).argmax(-1) == labels
     assert found.draws == 1
     assert repr(found).endswith(": 60 images, 1 draw each")
+    assert repr(found).startswith(f"success {100 * (1 - right.float().mean()):.1f} % [")
     assert np.array_equal(found.accuracy, right.numpy())
     expected = intervals.estimate(right.numpy().astype(float), np.arange(60))
     shown = [found.table[f"fresh_accuracy_pct{end}"].item() / 100 for end in ("", "_low", "_high")]
