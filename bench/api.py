@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import cell, given, looks, parts
+from bench import cell, given, looks, parts, probe
 from bench.calling import call_of, undisturbed
 from bench.checks import ConfigError
 from bench.defended import Defended as AnyDefended
@@ -23,13 +23,14 @@ from bench.given import Defended
 from bench.looks import Looker
 from bench.opened import Dataset, Sweep
 from bench.outcomes import Measurement, OfAttack, Result, Shown, WorstCase, measured
+from bench.own import Own
 from bench.reader import Reader
 from bench.results import fingerprint, sweep
 from bench.results.store import OK, Store
-from bench.training import fit
+from bench.training import kept as trained
 
 __all__ = [
-    "ConfigError", "Dataset", "Defended", "Measurement", "Result", "Sweep", "WorstCase",
+    "ConfigError", "Dataset", "Defended", "Measurement", "Own", "Result", "Sweep", "WorstCase",
     "evaluate", "load_dataset", "measure", "open_sweep",
 ]  # fmt: skip
 
@@ -165,20 +166,24 @@ def measure(
             raise ConfigError("criterion: all_targets is for attacks; give targets, one an image")
         if call.criterion.kind == "targeted" and call.goals is None:
             raise ConfigError("targets: has to be given for criterion targeted, one class an image")
-        weights = fingerprint.hash_tensors(fit.state_of(defended.network))
+        behind = call.defended
+        weights = trained.hash_of(behind.network, call.changing)
         goals = call.images.y if call.goals is None else call.goals
         tensors = [torch.from_numpy(part) for part in (call.images.x, call.images.y, goals)]
         kept = Store(folder / "store")
         looker = Looker(call.identity, weights, call.batch_size, call.threads)
-        drawn = looks.draws(kept, looker, defended, call.images.x, call.images.y)
+        drawn = looks.draws(kept, looker, behind, call.images.x, call.images.y)
+        if drawn is not None and behind.draws_itself:
+            probe.check_draws(behind, drawn)
+            behind = behind.handled(drawn.handling)
         seen = looks.fresh(
             kept,
             looker,
-            lambda: defended,
+            lambda: behind,
             fingerprint.hash_tensors(dict(zip(("images", "labels", "targets"), tensors, strict=True))),
             lambda: tensors,
             (call.criterion.kind, call.criterion.k),
-            call.draws if defended.random else 1,
+            call.draws if behind.random else 1,
             fingerprint.derive_seed(call.seed, "evaluation"),
         )
     shared = drawn is not None and drawn.shared

@@ -28,7 +28,7 @@ from bench.config import (
     TrainingConfig,
 )
 from bench.datasets.arrays import Dataset
-from bench.defended import Defended, identity_of
+from bench.defended import Defended, identity_of, of_twin
 from bench.given import Images, Named
 from bench.plan import Cell
 from bench.results import fingerprint, identity
@@ -55,6 +55,7 @@ class Call:
         store: The folder that results are kept in.
         kept: Whether it outlasts the call.
         progress: Whether a bar is shown.
+        twin: The twin of a network that draws by itself, its passes made as they have to be.
     """
 
     defended: Defended
@@ -69,6 +70,7 @@ class Call:
     store: Path
     kept: bool
     progress: bool
+    twin: Defended | None = None
 
     def config(self, attack: AttackConfig) -> Config:
         """Its settings, as a record has them."""
@@ -77,7 +79,13 @@ class Call:
             dataset=DatasetConfig(name=GIVEN, _target_=""),
             model=ModelConfig(name=type(self.defended.network).__name__, _target_=""),
             training=TrainingConfig(name=GIVEN, _target_=""),
-            scheme=SchemeConfig(name=_called(self.defended), sites={s: r for s, (_, r) in acting.items()}),
+            scheme=SchemeConfig(
+                name=_called(self.defended),
+                sites={s: r for s, (_, r) in acting.items()},
+                passes=self.defended.passes,
+                combine=self.defended.combine,
+                own=self.defended.draws_itself,
+            ),
             attack=attack,
             criterion=self.criterion,
             seed=self.seed,
@@ -108,9 +116,33 @@ class Call:
         except Unidentified as error:
             raise ConfigError(f"store: {error}; or leave store out, and keep nothing") from None
         rates = {site: rate for site, (_, rate) in one.scheme.items()}
+        own = {"is": GIVEN} if one.own is not None else None
         return identity_of(
-            GIVEN, one.sites, dict.fromkeys(rates, GIVEN), rates, one.preprocessing, one.outputs
+            GIVEN, one.sites, dict.fromkeys(rates, GIVEN), rates, one.preprocessing, one.outputs, own=own
         )
+
+    @functools.cached_property
+    def twin_identity(self) -> dict[str, Any] | None:
+        """What decides the outputs of the same without its randomness; None where that isn't to be had.
+
+        Raises:
+            ConfigError: as ``identity``.
+        """
+        if not self.defended.draws_itself:
+            return of_twin(self.identity)
+        if self.twin is None:
+            return None
+        try:
+            if self.kept or self.twin.known is not None:
+                return self.twin.identity
+        except Unidentified as error:
+            raise ConfigError(f"store: {error}; or leave store out, and keep nothing") from None
+        return {**self.identity, "own": {"is": f"the twin of what is {GIVEN}"}}
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Names of tensors that a pass of the network changes."""
+        return () if self.defended.handling is None else self.defended.handling.copies
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -138,6 +170,7 @@ class Call:
             "seed": self.seed,
             "how": [self.batch_size, self.threads],
             "versions": fingerprint.versions(),
+            **({"twin": self.twin_identity} if self.defended.draws_itself else {}),
         }
         asked = {"samples": samples, "draws": self.draws, "config": [config.attack.name, config.scheme.name]}
         network = self.defended.network
@@ -145,7 +178,8 @@ class Call:
         key = key_of("records", {**asked, "code": fingerprint.code("bench.cell")})
         return Cell(
             config, self.dataset, self.classes, plan, GIVEN, self.defended.scheme, named.run, identity,
-            samples, key, self.defended, self.goals, self.progress,
+            self.twin_identity, samples, key, self.defended, self.goals, self.progress,
+            changing=self.changing,
         )  # fmt: skip
 
     def _attack(self, named: Named) -> list[Any]:
@@ -164,7 +198,15 @@ class Call:
 
 def _called(defended: Defended) -> str:
     """What a scheme is called in a table: its sites and rates."""
-    return " ".join(f"{site}={rate:g}" for site, (_, rate) in defended.scheme.items()) or "none"
+    words = [f"{site}={rate:g}" for site, (_, rate) in defended.scheme.items()]
+    own = defended.own
+    if own is not None and defended.draws_itself:
+        named = [own.draw, *own.choose, *own.train_mode, *own.on]
+        words += [
+            "own",
+            *(one if isinstance(one, str) else getattr(one, "__name__", "") for one in named if one),
+        ]
+    return " ".join(filter(None, words)) or "none"
 
 
 def call_of(
@@ -194,7 +236,7 @@ def call_of(
     seed = given.integer("seed", seed)
     chosen = given.criterion(criterion, goals)
     checked = Images.of_tensors(images, labels)
-    classes = _tried(defended, checked)
+    classes, defended, twin = _tried(defended, checked, batch_size)
     if chosen.k is not None and chosen.k >= classes:
         raise ConfigError(f"criterion.k: expected less than the {classes} classes, got {chosen.k}")
     aims = _goals(chosen, checked, goals, classes, seed)
@@ -211,23 +253,36 @@ def call_of(
         Path(store),
         kept,
         progress,
+        twin,
     )
 
 
-def _tried(defended: Defended, images: Images) -> int:
-    """How many outputs the network has; it and its scheme are tried on three images."""
+def _tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Defended, Defended | None]:
+    """How many outputs the network has; it and its scheme are tried on three images.
+
+    Returns:
+        That, and a network that draws by itself, its passes made as they have to be, with its twin.
+    """
     name = type(defended.network).__name__
     few = torch.from_numpy(images.x[: probe.IMAGES])
     few = few.repeat(probe.IMAGES, 1, 1, 1)[: probe.IMAGES].to(defended.device)
     labelled = int(images.y.max()) + 1
-    classes = probe.network(defended.twin, name, few, 0)
+    twin = defended.twin
+    if defended.draws_itself:
+        labels = torch.from_numpy(images.y).repeat(probe.IMAGES)[: probe.IMAGES].to(defended.device)
+        found = probe.own(defended, name, few, labels, 0, batch_size)
+        classes, defended = found.outputs, found.defended
+        twin = None if twin is None or found.twin is None else twin.handled(found.twin.handling)
+    else:
+        assert twin is not None
+        classes = probe.network(twin, name, few, 0)
     if labelled > classes:
         raise ConfigError(
             f"labels: {labelled - 1} found, and {name} has {classes} outputs, 0 to {classes - 1}"
         )
     probe.sites(defended, name, few)
     probe.scheme(defended, _called(defended), few)
-    return classes
+    return classes, defended, twin
 
 
 def _goals(chosen: CriterionConfig, images: Images, goals: Any, classes: int, seed: int) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import looks, parts, process
+from bench import looks, parts, probe, process
 from bench.attacking import AttackError
 from bench.checks import ConfigError
 from bench.config import Config
@@ -28,7 +28,7 @@ from bench.results import fingerprint
 from bench.results import store as stores
 from bench.results.files import Unreadable, log, set_aside
 from bench.results.store import Kept
-from bench.training import fit, kept
+from bench.training import kept
 from bench.training.fit import TrainingError
 from bench.training.kept import Trained
 from bench.training.weightfiles import WeightsError
@@ -137,19 +137,73 @@ def not_applicable(config: Config, reason: str) -> dict[str, Any]:
     return record
 
 
-def _walk(cell: Cell) -> dict[str, Any]:
-    config = cell.config
-    trained, defended = _network(cell)
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """A cell's network behind its scheme, and its twin, who looks at each, and what draws are like.
+
+    Attributes:
+        trained: The network.
+        defended, looker: It behind its scheme.
+        drawn: What its draws are like; None where that isn't known yet, or nothing is random.
+        twin, twin_looker, twin_drawn: Likewise; None where there is none.
+    """
+
+    trained: Trained
+    defended: Defended
+    looker: Looker
+    drawn: Findings | None
+    twin: Defended | None
+    twin_looker: Looker | None
+    twin_drawn: Findings | None
+
+
+def _seen(cell: Cell) -> _Seen:
+    """The cell's network, trained first if need be; one that draws by itself is looked into before all else.
+
+    Raises:
+        ConfigError: for one that is refused then.
+    """
+    config, data = cell.config, cell.dataset
+    trained, defended, of_twin = _network(cell)
     looker = Looker(cell.identity, trained.sha256, config.batch_size, config.threads)
-    bare = _clean(cell, looker.twin, defended.twin)
-    if cell.given is None:
+    twin_looker = None
+    if cell.twin_identity is not None:
+        twin_looker = dataclasses.replace(looker, identity=cell.twin_identity, weights=of_twin)
+    if not defended.draws_itself:
+        return _Seen(trained, defended, looker, None, defended.twin, twin_looker, None)
+
+    def found(one: Defended, who: Looker) -> tuple[Defended, Findings]:
+        seen = looks.draws(cell.store, who, one, data.x_test, data.y_test)
+        assert seen is not None
+        probe.check_draws(one, seen)
+        return one.handled(seen.handling), seen
+
+    defended, drawn = found(defended, looker)
+    twin, twin_drawn = defended.twin, None
+    if twin is not None and twin_looker is not None:
+        twin, twin_drawn = found(twin, twin_looker)
+    return _Seen(trained, defended, looker, drawn, twin, twin_looker, twin_drawn)
+
+
+def _walk(cell: Cell) -> dict[str, Any]:
+    config, data = cell.config, cell.dataset
+    seen = _seen(cell)
+    defended, looker, drawn = seen.defended, seen.looker, seen.drawn
+    bare = None
+    if seen.twin is not None and seen.twin_looker is not None:
+        bare = _clean(cell, seen.twin_looker, seen.twin)
+    if cell.given is None and bare is not None:
         # without a scheme: which images are worth attacking
-        _check_worth(cell, looker, defended, bare.right)
-    behind = _clean(cell, looker, defended) if defended.scheme else bare
-    attacked = bare.right if cell.given is None else np.ones_like(bare.right)
-    drawn = looks.draws(cell.store, looker, defended, cell.dataset.x_test, cell.dataset.y_test)
-    shared = drawn is not None and drawn.shared
-    samples = _samples(cell, trained, defended, np.flatnonzero(attacked), shared)
+        _check_worth(cell, seen, bare.right)
+    behind = _clean(cell, looker, defended) if bare is None or defended.random or defended.scheme else bare
+    if cell.given is None and bare is None:
+        # without a twin those that the defence gets right on a draw
+        _check_worth(cell, seen, behind.right)
+    right = (behind if bare is None else bare).right
+    attacked = right if cell.given is None else np.ones_like(right)
+    if drawn is None:
+        drawn = looks.draws(cell.store, looker, defended, data.x_test, data.y_test)
+    samples = _samples(cell, seen.trained, defended, np.flatnonzero(attacked), drawn)
     fresh = looks.fresh(
         cell.store,
         looker,
@@ -160,8 +214,11 @@ def _walk(cell: Cell) -> dict[str, Any]:
         config.evaluation.draws if defended.random else 1,
         seed_of(cell, "evaluation"),
     )
-    whole = _clean_draws(cell, looker, defended) if shared else None
-    return joined(cell, trained, defended.random, bare, behind, samples, fresh, drawn, whole)
+    whole = _clean_draws(cell, looker, defended) if drawn is not None and drawn.shared else None
+    return joined(
+        cell, seen.trained, defended.random, bare, behind, samples, fresh, drawn, seen.twin_drawn, whole,
+        None if seen.twin_looker is None else seen.twin_looker.weights,
+    )  # fmt: skip
 
 
 def _clean_draws(cell: Cell, looker: Looker, defended: Defended) -> looks.Fresh:
@@ -180,20 +237,22 @@ def _clean_draws(cell: Cell, looker: Looker, defended: Defended) -> looks.Fresh:
     )
 
 
-def draws(cell: Cell) -> Findings | None:
-    """What the draws of a cell's scheme are like; its network is trained first if need be.
+def draws(cell: Cell) -> tuple[Findings | None, Findings | None]:
+    """What the draws of a cell's scheme, and its twin, are like; its network is trained first if need be.
 
     Returns:
-        None where nothing is random.
+        Of the scheme, None where nothing is random; and of the twin of a network that draws by itself.
 
     Raises:
+        ConfigError: for a network that draws by itself, and is refused.
         TrainingError: for a network that can't be trained.
         NotFinite: for logits that are not numbers.
     """
     with process.threads(cell.config.threads):
-        trained, defended = _network(cell)
-        looker = Looker(cell.identity, trained.sha256, cell.config.batch_size, cell.config.threads)
-        return looks.draws(cell.store, looker, defended, cell.dataset.x_test, cell.dataset.y_test)
+        seen, data = _seen(cell), cell.dataset
+        if seen.drawn is not None:
+            return seen.drawn, seen.twin_drawn
+        return looks.draws(cell.store, seen.looker, seen.defended, data.x_test, data.y_test), None
 
 
 def clean(cell: Cell) -> tuple[np.ndarray, float]:
@@ -203,17 +262,23 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
         Booleans of shape (images,), and how long its training took, whenever that was.
 
     Raises:
+        ConfigError: for a defence without a twin.
         TrainingError: for a network of which nothing could be learnt.
     """
     with process.threads(cell.config.threads):
-        trained, defended = _network(cell)
-        looker = Looker(cell.identity, trained.sha256, cell.config.batch_size, cell.config.threads)
-        right = _clean(cell, looker.twin, defended.twin).right
-        _check_worth(cell, looker, defended, right)
-    return right, trained.seconds
+        seen = _seen(cell)
+        if seen.twin is None or seen.twin_looker is None:
+            raise ConfigError(
+                "scheme.off: has to be given, since the network without its randomness is asked for"
+            )
+        right = _clean(cell, seen.twin_looker, seen.twin).right
+        _check_worth(cell, seen, right)
+    return right, seen.trained.seconds
 
 
-def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray, shared_draws: bool) -> Kept:
+def _samples(
+    cell: Cell, trained: Trained, defended: Defended, right: np.ndarray, drawn: Findings | None
+) -> Kept:
     """The cell's adversarial samples: those that were made with these very weights before, or made now."""
     store, config, data = cell.store, cell.config, cell.dataset
     order = Order(
@@ -229,7 +294,7 @@ def _samples(cell: Cell, trained: Trained, defended: Defended, right: np.ndarray
         batch_size=config.batch_size,
         goals=cell.goals,
         progress=cell.progress,
-        shared_draws=shared_draws,
+        shared_draws=drawn is not None and drawn.shared,
     )
 
     def make() -> Kept:
@@ -258,7 +323,7 @@ def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
     return looks.clean(cell.store, looker, defended, names, cell.dataset, cell.classes, seed)
 
 
-def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarray) -> None:
+def _check_worth(cell: Cell, seen: _Seen, right: np.ndarray) -> None:
     """Refuses a network of which nothing could be learnt.
 
     Raises:
@@ -270,13 +335,15 @@ def _check_worth(cell: Cell, looker: Looker, defended: Defended, right: np.ndarr
     elif (published := getattr(cell.training.way, "clean_pct", None)) is not None:
 
         def without() -> float:
-            raw = Defended(defended.network, outputs=defended.outputs)
-            seen = dataclasses.replace(looker, identity={**looker.twin.identity, "preprocessing": None})
-            return 100 * float(_clean(cell, seen, raw).right.mean())
+            assert seen.twin_looker is not None
+            raw = Defended(seen.defended.network, outputs=seen.defended.outputs)
+            identity = {**seen.twin_looker.identity, "preprocessing": None}
+            return 100 * float(
+                _clean(cell, dataclasses.replace(seen.twin_looker, identity=identity), raw).right.mean()
+            )
 
-        kept.check_published(
-            published, right, config.dataset.name, without if defended.preprocessing is not None else None
-        )
+        plain = not seen.defended.draws_itself and seen.defended.preprocessing is not None
+        kept.check_published(published, right, config.dataset.name, without if plain else None)
     if not right.any():
         raise TrainingError("the network gets no test image right, so that there is none to attack")
 
@@ -302,12 +369,25 @@ def heal(cell: Cell, error: Unreadable) -> dict[str, Any]:
     return run(cell)
 
 
-def _network(cell: Cell) -> tuple[Trained, Defended]:
+def _network(cell: Cell) -> tuple[Trained, Defended, str]:
+    """The network, behind its scheme, and the hash of its twin's weights."""
     if cell.given is not None:
-        sha256 = fingerprint.hash_tensors(fit.state_of(cell.given.network))
-        return Trained(cell.given.network, cell.checkpoint, sha256, 0.0), cell.given
+        network, twin = cell.given.network, cell.given.twin
+        sha256 = kept.hash_of(network, cell.changing)
+        other = twin is not None and twin.network is not network
+        of_twin = kept.hash_of(twin.network) if twin is not None and other else sha256
+        return Trained(network, cell.checkpoint, sha256, 0.0), cell.given, of_twin
     trained = _trained(cell)
-    return trained, parts.behind(cell.config, trained.network, cell.scheme, cell.identity["network"])
+    named, of_twin = None, trained.sha256
+    if (one := cell.twin) is not None:
+        apart = dataclasses.replace(
+            cell, config=one.config, training=one.training, checkpoint=one.checkpoint, twin=None
+        )
+        found = _trained(apart)
+        named, of_twin = parts.behind(one.config, found.network, {}, one.identity["network"]), found.sha256
+    known = cell.identity["network"]
+    defended = parts.behind(cell.config, trained.network, cell.scheme, known, named)
+    return trained, defended, of_twin
 
 
 _networks: dict[tuple[str, str, str], Trained] = {}
@@ -318,7 +398,7 @@ def _trained(cell: Cell) -> Trained:
     name = (str(cell.store.folder), cell.checkpoint, str(cell.device))
     if name not in _networks:
         if parts.is_foreign(cell.training.way):
-            loaded = kept.foreign(cell.training, cell.dataset.shape, cell.device)
+            loaded = kept.foreign(cell.training, cell.dataset.shape, cell.device, cell.changing)
             if loaded.sha256 != cell.training.settings["weights"]:
                 raise WeightsError(
                     f"weights of {cell.config.model.name}: others than a moment ago: their file was written "

@@ -19,7 +19,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench import config as settings
@@ -28,7 +29,7 @@ from bench.axes import GROUPS
 from bench.checks import ConfigError
 from bench.choices import check_folder, conf_dir
 from bench.command import of_file
-from bench.config import Config
+from bench.config import Config, SchemeConfig
 
 EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
 """Hydra's launchers that come with an extra of bench's, and which."""
@@ -47,9 +48,23 @@ def register() -> None:
 
 @dataclass
 class _Composed(Config):
-    """While it is composed: a way of training's own options stand beside the others."""
+    """While it is composed: a way of training's own options stand beside the others.
+
+    And of a scheme, ``on:`` and ``off:`` are yet what YAML takes them for, true and false.
+    """
 
     training: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
+    scheme: dict[Any, Any] = field(  # type: ignore[assignment]
+        default_factory=lambda: {**dataclasses.asdict(SchemeConfig()), "sites": MISSING}
+    )
+
+
+def _switches(value: Any) -> Any:
+    """The same, with the words for keys that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
+    if not isinstance(value, dict):
+        return value
+    words = {True: "on", False: "off"}
+    return {words[key] if isinstance(key, bool) else key: _switches(one) for key, one in value.items()}
 
 
 def _open(node: DictConfig) -> None:
@@ -72,14 +87,45 @@ def typed(composed: DictConfig) -> Config:
     Raises:
         As ``config.typed``.
     """
-    chosen = composed.hydra.runtime.choices if "hydra" in composed else HydraConfig.get().runtime.choices
+    hydras = composed.hydra if "hydra" in composed else HydraConfig.get()
+    chosen = hydras.runtime.choices
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     with open_dict(own):
         for group in GROUPS:
             if group not in chosen:
                 raise ConfigError(f"{group}: expected one choice")
             own[group].name = own[group].get("name") or str(chosen[group])
+        own.scheme = _switches(OmegaConf.to_container(own.scheme))
+        twin = own.scheme.get("twin")
+        if isinstance(twin, str):
+            own.scheme.twin = _model(twin, [o for o in hydras.overrides.hydra if "searchpath" in o])
     return settings.typed(own)
+
+
+def _model(name: str, where: Sequence[str]) -> dict[str, Any]:
+    """The settings of a file of conf/model, for the twin of a scheme.
+
+    Args:
+        name: The file's.
+        where: Overrides that say in which folders it may be.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    running = GlobalHydra.instance().hydra
+    assert running is not None
+    try:
+        found = running.compose_config(
+            "config",
+            overrides=[*where, f"model='{name}'"],
+            run_mode=RunMode.RUN,
+            with_log_configuration=False,
+        )
+    except MissingConfigException as error:
+        words = one_line(error)
+        raise ConfigError(f"scheme.twin: {words.removeprefix('model=')}") from None
+    model: Any = OmegaConf.to_container(found.model, resolve=True)
+    return {**model, "name": model.get("name") or name}
 
 
 def compose(overrides: Sequence[str], config_dir: Path | None = None) -> Config:

@@ -136,20 +136,49 @@ OPERATIONS = {
 """Short names of this project's own operations."""
 
 
+def draws_itself(scheme: Mapping[str, Any]) -> bool:
+    """Whether a scheme's settings say that the network draws by itself."""
+    said = any(scheme.get(key) for key in ("own", "draw", "choose", "train_mode", "on"))
+    return said or any(scheme.get(key) is not None for key in ("off", "twin"))
+
+
 @dataclass
 class SchemeConfig:
-    """A defence: which sites are random at test time, by which operation, and how strongly.
+    """A defence: which sites are random at test time, by which operation, and how strongly; or how a network
+    draws by itself.
 
     Attributes:
         name: What tables call it; by default the file's name.
         sites: For each site's name a number, the rate of the scheme's own operation, or ``{operation,
-            rate}``. Has to be given; ``{}`` is a scheme in which nothing is random.
+            rate}``. Has to be given, unless the network draws by itself; ``{}`` is a scheme without any.
         operation: ``dropout`` (the default), ``noise``, ``activation_pruning``, ``resize_pad``, or
             ``_target_`` and ``options``: a class whose instances are called with values, rate and generator.
         train_sites: Where ``train_rate`` sets dropout; null: at the scheme's own sites, of its own operation.
         passes: How many passes of the network make one answer, at least 1.
         combine: How they, and stacked outputs, make it: ``mean_probability`` (MC dropout), ``mean_logit`` or
             ``vote`` (randomized smoothing).
+        own: Whether the network draws by itself, which any of the keys from ``draw`` to ``twin`` says, too.
+        draw: What draws anew before each pass: a method of the network, or of each submodule that has it, by
+            its name; or a function that is called with the network, by its dotted name. null: the pass does.
+        choose: Attributes that are set before each pass to one of several values, at random: for each name a
+            list, on every module that has it.
+        probabilities: Of these values, in their order, for each name or for the only one; null: all are as
+            likely.
+        each: Whether each module has a draw of ``choose`` of its own; else one is for all.
+        train_mode: Modules in training mode at test time, by their class (a dotted name) or their path: their
+            own flag alone.
+        on: Attributes that are set for the defence before each pass, on every module that has them; a tensor
+            is filled.
+        off: Attributes that are set for the twin, the network without its randomness, likewise; ``{}`` where
+            that is enough; or the path of a submodule that alone is the twin; null: there is no twin.
+        twin: Another file of conf/model that is the twin, in place of ``off``; its weights come about as the
+            network's do.
+        seeded: Whether two passes of one seed must be equal; false for a network that draws from what no
+            seed reaches.
+        train_draws: Whether the network draws in training as it does at test time; else it is trained as its
+            twin, where ``off`` says which attributes that has.
+        stand_ins: For a submodule without a gradient, by its path, what the gradient is taken of instead:
+            ``identity``, or a module or a function by its dotted name (BPDA).
     """
 
     name: str = ""
@@ -160,9 +189,43 @@ class SchemeConfig:
     train_sites: list[str] | None = None
     passes: int = 1
     combine: str = COMBINE[0]
+    own: bool = False
+    draw: str | None = None
+    choose: dict[str, Any] = field(default_factory=dict)
+    probabilities: Any = None
+    each: bool = False
+    train_mode: list[str] = field(default_factory=list)
+    on: dict[str, Any] = field(default_factory=dict)
+    off: Any = None
+    twin: Any = None
+    seeded: bool = True
+    train_draws: bool = False
+    stand_ins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def itself(self) -> bool:
+        """Whether the network draws by itself."""
+        return draws_itself(dataclasses.asdict(self))
 
     def check(self) -> None:
         """Raises ConfigError for what is no scheme, and replaces what stands for a number by it."""
+        if not self.itself:
+            said = {"probabilities": self.probabilities, "each": self.each, "train_draws": self.train_draws}
+            for key, given in (*said.items(), ("seeded", not self.seeded)):
+                if given:
+                    raise ConfigError(f"scheme.{key}: only where the network draws by itself; add own: true")
+        if self.off is not None and not isinstance(self.off, str | Mapping):
+            raise ConfigError(
+                f"scheme.off: expected names and values, or a submodule's path, got {self.off!r}"
+            )
+        if self.twin is not None:
+            if self.off is not None:
+                raise ConfigError("scheme.twin: scheme.off says already what the twin is; give one of them")
+            if not isinstance(self.twin, Mapping):
+                raise ConfigError(f"scheme.twin: expected a file of conf/model, got {self.twin!r}")
+            model: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), self.twin))
+            model.check()
+            self.twin = dataclasses.asdict(model)
         check_at_least("scheme.passes", self.passes, 1)
         check_choice("scheme.combine", self.combine, COMBINE)
         self.operation = OperationConfig.of("scheme.operation", self.operation)
@@ -356,6 +419,9 @@ class Config:
     def check(self) -> None:
         """Raises ConfigError for the first value that is out of its range."""
         for key, value in _as_set(self).items():
+            if key == "scheme":
+                # an attribute may well be set to an infinity: the logarithm of no noise
+                value = {name: v for name, v in value.items() if name not in ("choose", "on", "off")}
             check_finite(key, value)
         for part in (self.model, self.training, self.scheme, self.attack, self.criterion, self.evaluation):
             part.check()
@@ -396,9 +462,13 @@ def typed(values: Mapping[str, Any] | DictConfig) -> Config:
     own = {f.name for f in dataclasses.fields(TrainingConfig)} - {"options"}
     options = {key: training.pop(key) for key in list(training) if key not in own}
     given["training"] = {**training, "options": options}
+    scheme = dict(given.get("scheme") or {})
+    if draws_itself(scheme) and scheme.get("sites", "???") == "???":
+        given["scheme"] = {**scheme, "sites": {}}
     merged = OmegaConf.merge(_schema(), given)
     for key in sorted(OmegaConf.missing_keys(merged)):
-        empty = "; sites: {} is a scheme without any" if key == "scheme.sites" else ""
+        empty = "; sites: {} is a scheme without any, own: true a network that draws by itself"
+        empty = empty if key == "scheme.sites" else ""
         raise ConfigError(f"{key}: has to be given, and isn't{empty}")
     config = OmegaConf.to_object(merged)
     assert isinstance(config, Config)

@@ -11,6 +11,7 @@ import contextvars
 import copy
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from bench import process
+from bench import process, watching
 from bench.combining import COMBINE, combined
+from bench.own import Own, OwnError, standing_in
 from bench.results import fingerprint
 from bench.results import identity as identities
 from bench.results.identity import HOOKS
@@ -91,6 +94,26 @@ class Preprocessing:
         return (images - mean) / std
 
 
+@dataclass(frozen=True)
+class Handling:
+    """How passes of a network that draws by itself are made, by what was found out of them.
+
+    Attributes:
+        copies: Names of tensors that a pass changes: each pass gets copies of them, since a backward pass
+            through several draws would else use the last draw's for all.
+        copy_images: Whether each pass gets a copy of its images, since it writes into them.
+        size: How many images every pass has, padded if need be; None: any number.
+    """
+
+    copies: tuple[str, ...] = ()
+    copy_images: bool = False
+    size: int | None = None
+
+
+AS_IT_IS = Handling()
+"""Passes that are made as they are."""
+
+
 class Defended:
     """A network, its sites, and what acts there.
 
@@ -99,7 +122,8 @@ class Defended:
             width). ``DataParallel`` is taken by its module.
         sites: For each site's name one path of a submodule, or several; ``""`` is the image.
         scheme: For each site's name its strength, of dropout, or ``(operation, strength)``; a strength at
-            which its operation does nothing is as if it weren't named.
+            which its operation does nothing is as if it weren't named. Or an ``Own``: the network draws by
+            itself.
         preprocessing: What happens to an image before the network sees it; None: nothing.
         outputs: Where the logits are if the network gives more: an index or a key, or ``{"from": path}``, a
             submodule's output. ``{"stacked": n}``, or both: it has n draws of the batch in one output, draw
@@ -110,7 +134,8 @@ class Defended:
             told by the objects themselves.
 
     Raises:
-        SiteError: for a site without paths, a path that isn't there, or a scheme's site that isn't named.
+        SiteError: for a site without paths, a path that isn't there, a scheme's site that isn't named, or
+            what an ``Own`` names and the network hasn't got.
         ValueError: for a strength that is out of its operation's range.
     """
 
@@ -118,7 +143,7 @@ class Defended:
         self,
         network: nn.Module,
         sites: Mapping[str, str | Sequence[str]] | None = None,
-        scheme: Mapping[str, float | tuple[Operation, float]] | None = None,
+        scheme: Mapping[str, float | tuple[Operation, float]] | Own | None = None,
         *,
         preprocessing: Preprocessing | None = None,
         outputs: Any = None,
@@ -131,7 +156,14 @@ class Defended:
         self.preprocessing = preprocessing
         self.outputs = outputs
         self.known = known
-        self.scheme = _acting(self.sites, scheme or {})
+        self.own = scheme if isinstance(scheme, Own) else None
+        # whether the network's own randomness is off: it is the twin
+        self.off = False
+        self.handling: Handling | None = None
+        at = scheme.sites if isinstance(scheme, Own) else scheme
+        self.scheme = _acting(self.sites, at or {})
+        if self.own is not None:
+            self.own.check(self.network)
         if passes < 1:
             raise ValueError(f"passes: expected at least 1, got {passes}")
         if combine not in COMBINE:
@@ -160,22 +192,52 @@ class Defended:
 
         An operation that draws nothing says so with an attribute ``random = False``.
         """
-        return is_random(self.scheme)
+        return is_random(self.scheme) or self.draws_itself
+
+    @property
+    def draws_itself(self) -> bool:
+        """Whether the network itself draws, beside what acts at its sites."""
+        return self.own is not None and self.own.itself and not self.off
 
     @property
     def modules(self) -> list[nn.Module]:
-        """The network, and the operations that are modules themselves."""
-        return [self.network, *(o for o, _ in self.scheme.values() if isinstance(o, nn.Module))]
+        """The network, and the operations and stand-ins that are modules themselves."""
+        others = [o for o, _ in self.scheme.values()]
+        others += list(self.own.stand_ins.values()) if self.own is not None else []
+        return [self.network, *(o for o in others if isinstance(o, nn.Module))]
 
     @property
-    def twin(self) -> "Defended":
-        """The same network with nothing acting."""
-        return self.behind({})
+    def twin(self) -> "Defended | None":
+        """The same network with nothing random; None where its own randomness can't be switched off."""
+        own = self.own
+        if own is None or not self.draws_itself:
+            return self.behind({})
+        if own.off is None and own.twin is None:
+            return None
+        given = own.twin if isinstance(own.twin, Defended) else self
+        other = given.behind({})
+        other.handling, other.off = None, True
+        if given is not self:
+            return other
+        if isinstance(own.off, str):
+            other.network, other.sites, other.outputs = self.network.get_submodule(own.off), {}, None
+            other.own = None
+            if self.known is not None:
+                other.known = {"network": {"of": self.known["network"], "part": own.off}, "operations": {}}
+        elif own.twin is not None:
+            other.network, other.sites, other.own = unwrapped(own.twin), {}, None
+        return other
 
     def behind(self, scheme: Scheme) -> "Defended":
         """The same network behind another scheme, of which one pass makes an answer."""
         other = copy.copy(self)
         other.scheme, other.passes = _acting(self.sites, scheme), 1
+        return other
+
+    def handled(self, handling: Handling) -> "Defended":
+        """The same, its passes made as was found out that they have to be."""
+        other = copy.copy(self)
+        other.handling = handling
         return other
 
     @property
@@ -186,7 +248,8 @@ class Defended:
             Unidentified: for a network or an operation that nothing can be told of.
         """
         if self.known is None:
-            network = identities.network(self.network)
+            changing = () if self.handling is None else self.handling.copies
+            network = identities.network(self.network, changing)
             operations = {
                 s: identities.thing(o, f"the operation at {s}") for s, (o, _) in self.scheme.items()
             }
@@ -202,10 +265,11 @@ class Defended:
             self.outputs,
             self.passes,
             self.combine,
+            own_identity(self.own, self.off),
         )
 
     @contextmanager
-    def model(self, seed: int) -> Iterator[nn.Module]:
+    def model(self, seed: int, as_it_is: bool = False) -> Iterator[nn.Module]:
         """The network as an attacker and a measurement see it: a module that draws anew in each pass.
 
         Inside the block the network, and an operation that is a module, are in evaluation mode and frozen;
@@ -213,10 +277,12 @@ class Defended:
         closed in any order: in a pass through one of them, only what it has acts.
 
         Args:
-            seed: Of everything that its operations draw.
+            seed: Of everything that its operations, or the network itself, draw.
+            as_it_is: Whether passes get the network's own tensors and images, to see what they do to them.
         """
+        one = self.handled(AS_IT_IS) if as_it_is else self
         generator = torch.Generator(self.device).manual_seed(seed)
-        with still(*self.modules), self.acting(generator, seeded=True) as model:
+        with still(*self.modules), one.acting(generator, seeded=True) as model:
             yield model.eval()
 
     @contextmanager
@@ -227,8 +293,16 @@ class Defended:
             generator: What operations are given.
             seeded: Whether each pass seeds the global generators, by the generator's seed and its number.
         """
-        model = Behind(self, generator, seeded and bool(self.scheme))
+        model = Behind(self, generator, seeded and (bool(self.scheme) or self.draws_itself))
         with ExitStack() as hooks:
+            if self.own is not None:
+                for part in self.network.modules():
+                    if not isinstance(part, torch.jit.ScriptModule):
+                        hooks.enter_context(_hooked(part, _never_on_the_way_back, before=True))
+                for path, stand_in in self.own.stand_ins.items():
+                    hooks.enter_context(
+                        _hooked(self.network.get_submodule(path), model.stand_in(path, stand_in))
+                    )
             for site in sorted(self.scheme):
                 for path in self.sites[site]:
                     if path != IMAGE:
@@ -271,9 +345,9 @@ _hooks: set[int] = set()
 
 
 @contextmanager
-def _hooked(part: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+def _hooked(part: nn.Module, hook: Callable[..., Any], before: bool = False) -> Iterator[None]:
     with _hooking:
-        handle = part.register_forward_hook(hook)
+        handle = part.register_forward_pre_hook(hook) if before else part.register_forward_hook(hook)
         _hooks.add(handle.id)
     try:
         yield
@@ -341,6 +415,37 @@ def still(*networks: nn.Module) -> Iterator[None]:
                     part.requires_grad_(was)
 
 
+def _never_on_the_way_back(module: nn.Module, inputs: Any) -> None:
+    if _now.get() is None and torch._C._current_graph_task_id() != -1:
+        raise OwnError(
+            f"own: the network passes a {type(module).__name__} again on the way back (checkpointing), where "
+            "it draws otherwise; switch that off"
+        )
+
+
+_passing: "weakref.WeakKeyDictionary[nn.Module, threading.RLock]" = weakref.WeakKeyDictionary()
+
+
+def _alone(network: nn.Module) -> threading.RLock:
+    """Held in a pass: of several threads one passes through a network, whose attributes are everybody's."""
+    with _hooking:
+        return _passing.setdefault(network, threading.RLock())
+
+
+class _Drawing(nn.Module):
+    """One pass of a network, what it draws first included."""
+
+    def __init__(self, network: nn.Module, draw: Callable[[nn.Module], object]):
+        super().__init__()
+        self.network = network
+        self.draw = draw
+
+    def forward(self, x: Tensor) -> Any:
+        """What the network gives."""
+        self.draw(self.network)
+        return self.network(x)
+
+
 class Behind(nn.Module):
     """A network in whose passes a scheme acts, and in no other's.
 
@@ -364,6 +469,10 @@ class Behind(nn.Module):
         self.combine = defended.combine
         self.seeded = seeded
         self.made = 0
+        self.own = defended.own
+        self.off = defended.off
+        self.handling = defended.handling
+        self.defended = defended
 
     def forward(self, x: Tensor) -> Any:
         """Logits of shape (batch, classes) for images in [0, 1] of shape (batch, channels, height, width).
@@ -371,9 +480,25 @@ class Behind(nn.Module):
         Of several passes, or of a stack of draws, they are those of the one answer. The gradient is 0 where
         an operation, or the network itself, lets none through (JPEG by a library).
         """
+        if self.own is not None and self.handling is None:
+            self._find_out(x)
+        size = None if self.handling is None else self.handling.size
+        if size is None or len(x) == size:
+            return self._answer(x)
+        chunks = x.split(size)
+        every = [c[torch.arange(size, device=c.device) % len(c)] for c in chunks]
+        return torch.cat([self._answer(c)[: len(given)] for given, c in zip(chunks, every, strict=True)])
+
+    def _answer(self, x: Tensor) -> Any:
         if self.passes == 1:
             return self._pass(x)
         return combined(torch.stack([self._pass(x) for _ in range(self.passes)]), self.combine)
+
+    def _find_out(self, x: Tensor) -> None:
+        """What passes change, seen before the first one that counts; the draws of these are their own."""
+        with self.defended.model(0, as_it_is=True) as model:
+            names, written = watching.changed(self.network, model, x.detach())
+        self.handling = self.defended.handling = Handling(names, written)
 
     def _pass(self, x: Tensor) -> Any:
         """One pass; what it draws from the global generators is of its own seed, and they are put back."""
@@ -388,6 +513,8 @@ class Behind(nn.Module):
         image = x
         mine = _now.set(self.number)
         try:
+            if self.handling is not None and self.handling.copy_images:
+                x = x.clone()
             for site in self.before:
                 operation, rate = self.scheme[site]
                 x = operation(x, rate, self.generator)
@@ -407,6 +534,9 @@ class Behind(nn.Module):
         if not isinstance(self.outputs, Mapping) or "stacked" not in self.outputs:
             return logits
         draws = self.outputs["stacked"]
+        if self.training and isinstance(logits, Tensor) and len(logits) == images:
+            # in training one draw is enough to many
+            return logits
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != draws * images:
             given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise SiteError(
@@ -428,13 +558,13 @@ class Behind(nn.Module):
             with _hooked(self.network.get_submodule(path), keep):
                 mine = _given.set(kept)
                 try:
-                    self.network(x)
+                    self._called(x)
                 finally:
                     _given.reset(mine)
             if not kept:
                 raise SiteError(f"outputs: submodule {path!r} is never reached in a pass")
             return kept[-1]
-        given = self.network(x)
+        given = self._called(x)
         if self.outputs is not None and not isinstance(self.outputs, Mapping):
             try:
                 return given[self.outputs]
@@ -448,6 +578,63 @@ class Behind(nn.Module):
         if isinstance(given, Mapping) and "logits" in given:
             return given["logits"]
         return given if isinstance(given, Tensor) else getattr(given, "logits", given)
+
+    def _called(self, x: Tensor) -> Any:
+        """What the network gives in a pass, with what is its own drawn and set, and put back after it."""
+        network, own = self.network, self.own
+        if own is None:
+            with _alone(network):
+                return network(x)
+        with _alone(network), own.acting(network, self.generator, self.off) as filled, ExitStack() as stack:
+            tensors = {**filled, **self._copies(filled, stack)}
+            draw = own.drawn if self.draws_itself else _nothing
+            if not tensors:
+                draw(network)
+                return network(x)
+            tensors = {f"network.{name}": tensor for name, tensor in tensors.items()}
+            return functional_call(_Drawing(network, draw), tensors, (x,))
+
+    @property
+    def draws_itself(self) -> bool:
+        """Whether the network itself draws."""
+        return self.own is not None and self.own.itself and not self.off
+
+    def _copies(self, filled: Mapping[str, Tensor], stack: ExitStack) -> dict[str, Tensor]:
+        """Copies of parameters and buffers that the pass changes; of other tensors they are put in here."""
+        names = () if self.handling is None else self.handling.copies
+        # one tensor of several names is one
+        made: dict[Tensor, Tensor] = {}
+        found = {}
+        for name in names:
+            path, _, last = name.rpartition(".")
+            module = self.network.get_submodule(path)
+            slots: list[Any] = [module._parameters, module._buffers, vars(module)]
+            for held in slots:
+                # a module compiled to TorchScript has the same tensors for ever
+                if not isinstance(held, dict):
+                    continue
+                tensor = held.get(last)
+                if last in held:
+                    stack.callback(held.__setitem__, last, tensor)
+                else:
+                    stack.callback(held.pop, last, None)
+                if isinstance(tensor, Tensor):
+                    if tensor not in made:
+                        made[tensor] = tensor.detach().clone()
+                    if held is slots[-1]:
+                        held[last] = made[tensor]
+                    elif name not in filled:
+                        found[name] = made[tensor]
+        return found
+
+    def stand_in(self, path: str, stand_in: Any) -> Callable[..., Any]:
+        """What takes the gradient of a stand-in at a path when the pass is this one's."""
+        act, number = standing_in(path, stand_in), self.number
+
+        def stand(module: nn.Module, inputs: Any, output: Any) -> Any:
+            return act(module, inputs, output) if _now.get() == number else output
+
+        return stand
 
     def hook(self, site: str, path: str) -> Callable[..., Any]:
         """What acts at a path when the pass is this one's."""
@@ -472,6 +659,10 @@ class Behind(nn.Module):
         return act
 
 
+def _nothing(network: nn.Module) -> None:
+    """Draws nothing."""
+
+
 def identity_of(
     network: Any,
     sites: Mapping[str, Sequence[str]],
@@ -481,6 +672,7 @@ def identity_of(
     outputs: Any,
     passes: int = 1,
     combine: str = COMBINE[0],
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What decides the outputs of a network behind a scheme, whatever its sites are called.
 
@@ -490,17 +682,47 @@ def identity_of(
         operations: What stands for the operation at each site.
         rates: How strongly it acts, at the sites where it does.
         preprocessing, outputs, passes, combine: As for ``Defended``.
+        own: What stands for randomness of the network's own, and for stand-ins; None: there are none.
     """
     stacked = isinstance(outputs, Mapping) and "stacked" in outputs
     # where one pass is an answer nothing of it is said, as before there were several
     answer = {"answer": [passes, combine]} if passes > 1 or stacked else {}
     return {
         **answer,
+        **({} if own is None else {"own": dict(own)}),
         "network": network,
         "acting": [[list(sites[site]), operations[site], rates[site]] for site in sorted(rates)],
         "preprocessing": preprocessing and preprocessing.identity,
         "outputs": outputs,
     }
+
+
+def own_identity(own: Own | None, off: bool = False) -> dict[str, Any] | None:
+    """What stands for randomness of a network's own in a key, and for stand-ins; None: there are none.
+
+    Args:
+        own: How the network draws.
+        off: Whether its randomness is off.
+
+    Raises:
+        Unidentified: for a function, or a stand-in, that can't be told from another.
+    """
+    if own is None:
+        return None
+    said: dict[str, Any] = {"stand_ins": dict(own.stand_ins)} if own.stand_ins else {}
+    if own.itself and not off:
+        keys = ("draw", "choose", "probabilities", "each", "train_mode", "on")
+        said |= {key: _plain(getattr(own, key)) for key in keys}
+    elif off and isinstance(own.off, Mapping) and own.off:
+        said["off"] = _plain(own.off)
+    return identities.thing(said, "scheme") if said else None
+
+
+def _plain(value: Any) -> Any:
+    """The same in dictionaries and lists, in which settings and arguments are alike."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def of_twin(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from bench.defended import check_finite
+from bench.defended import Handling, check_finite
+from bench.watching import changed, watched
 
 Model = Callable[[Tensor], Tensor]
 Open = Callable[[int], AbstractContextManager[Model]]
@@ -53,6 +54,7 @@ class Findings:
             since passes of one seed differ.
         gradient: ``ok``, ``none``, ``not finite`` or ``zero``, at the images.
         gradient_error: Why there is none, where a pass with one fails.
+        tried: Which sizes of a batch were tried.
     """
 
     shared_by: str
@@ -64,17 +66,26 @@ class Findings:
     company: bool | None
     gradient: str
     gradient_error: str = ""
+    tried: tuple[int, ...] = ()
 
     @property
     def shared(self) -> bool:
         """Whether images of a pass share a draw, in part at least: then it is treated as the pass's."""
         return self.shared_by in ("pass", "both")
 
+    @property
+    def handling(self) -> Handling:
+        """How passes have to be made."""
+        whole = [size for size in self.tried if size not in self.sizes]
+        size = max(whole, default=None) if self.sizes else None
+        return Handling(self.changes, self.changes_images, size)
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Findings":
         """Of what ``as_dict`` gave."""
         sizes = {int(size): line for size, line in values["sizes"].items()}
-        return cls(**{**values, "changes": tuple(values["changes"]), "sizes": sizes})
+        tried = tuple(values.get("tried", ()))
+        return cls(**{**values, "changes": tuple(values["changes"]), "sizes": sizes, "tried": tried})
 
     def lines(self) -> list[str]:
         """What is to be said to a person, a line for each finding."""
@@ -108,6 +119,7 @@ class Findings:
             "company": self.company,
             "gradient": self.gradient,
             "gradient_error": self.gradient_error,
+            "tried": list(self.tried),
         }
 
 
@@ -142,11 +154,13 @@ def find(open: Open, network: nn.Module, images: Tensor, labels: Tensor, sizes: 
     Raises:
         NotFinite: for logits that are no numbers.
     """
+    everywhere: set[str] = set()
 
     @contextmanager
     def put_back(seed: int) -> Iterator[Model]:
-        with _watched(network), open(seed) as model:
+        with watched(network) as differing, open(seed) as model:
             yield model
+            everywhere.update(differing())
 
     repeatable = repeats(put_back, images)
     with put_back(0) as model:
@@ -156,7 +170,11 @@ def find(open: Open, network: nn.Module, images: Tensor, labels: Tensor, sizes: 
     by, p_value = shared(put_back, images[0], copies)
     beside = company(put_back, images) if repeatable else None
     state, error = gradient(put_back, images, labels)
-    return Findings(by, p_value, repeatable, names, written, failing, beside, state, error)
+    # what one pass in many changes, too
+    names = tuple(sorted({*names, *everywhere}))
+    return Findings(
+        by, p_value, repeatable, names, written, failing, beside, state, error, tuple(sorted(set(sizes)))
+    )
 
 
 def shared(
@@ -256,32 +274,6 @@ def repeats(open: Open, images: Tensor) -> bool:
     if first.device.type == "cpu":
         return torch.equal(first, again)
     return _near(first, again, rounding(first))
-
-
-def changed(
-    network: nn.Module, passing: Callable[[Tensor], Any], images: Tensor
-) -> tuple[tuple[str, ...], bool]:
-    """What three passes change, though it is no output.
-
-    Args:
-        network: Its parameters and buffers, those that aren't persistent, too, are compared by value after
-            each pass, and put back: the tensors that were there, with the values that they had.
-        passing: Makes one pass of it.
-        images: As it takes them.
-
-    Returns:
-        Names of tensors that a pass changed, or that came or went; of one with several names all of them.
-        And whether the images given to it were others after it.
-    """
-    names: set[str] = set()
-    written = False
-    with _watched(network) as differing, torch.no_grad():
-        for _ in range(3):
-            given = images.clone()
-            passing(given)
-            written |= not _equal(given, images)
-            names |= differing()
-    return tuple(sorted(names)), written
 
 
 def batches(open: Open, images: Tensor, sizes: Sequence[int]) -> dict[int, str]:
@@ -394,55 +386,11 @@ def _near(one: Tensor, other: Tensor, tolerance: float) -> bool:
     return bool((one - other).abs().max() <= tolerance)
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    """By value, where what is no number is equal to itself."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return bool(((one == other) | ((one != one) & (other != other))).all())
-
-
 @torch.no_grad()
 def _passed(model: Model, images: Tensor) -> Tensor:
     logits = model(images.clone()).detach()
     check_finite(logits)
     return logits
-
-
-@contextmanager
-def _watched(network: nn.Module) -> Iterator[Callable[[], set[str]]]:
-    """Gives what tells the names of tensors that are others than before, and puts all of them back."""
-    holders = [
-        (f"{path}.".removeprefix("."), held)
-        for path, module in network.named_modules(remove_duplicate=False)
-        for held in (module._parameters, module._buffers)
-    ]
-    slots = [(held, dict(held)) for _, held in holders]
-    # where its values are, too: data may have been replaced
-    kept = {t: (t.data, t.detach().clone()) for _, slot in slots for t in slot.values() if t is not None}
-
-    def differing() -> set[str]:
-        names = set()
-        for (prefix, held), (_, before) in zip(holders, slots, strict=True):
-            after = dict(held)
-            for name in {**before, **after}:
-                was, now = before.get(name), after.get(name)
-                same = was is now if was is None or now is None else _equal(kept[was][1], now.detach())
-                names |= set() if same else {prefix + name}
-        return names
-
-    try:
-        yield differing
-    finally:
-        with torch.no_grad():
-            for held, before in slots:
-                # a module compiled to TorchScript has the same tensors for ever
-                if isinstance(held, dict):
-                    held.clear()
-                    held.update(before)
-            for tensor, (data, values) in kept.items():
-                tensor.data = data
-                if not _equal(tensor, values):
-                    tensor.copy_(values)
 
 
 def _line(error: Exception) -> str:

@@ -5,6 +5,7 @@ of them together is in ``calling``.
 """
 
 import copy
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from bench.combining import COMBINE
 from bench.composing import compose, one_line
 from bench.config import AttackConfig, Config, CriterionConfig, OperationConfig, SchemeConfig
 from bench.defended import Preprocessing
+from bench.own import Own, OwnError
 from bench.reader import STRANGER
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import SiteError
@@ -39,7 +41,7 @@ class Defended(defended.Defended):
             called with values (n, ...), the rate and a ``torch.Generator``, from which alone it draws, and
             returns values of the same shape; or it is one of ``"dropout"``, ``"noise"``,
             ``"activation_pruning"``, ``"resize_pad"``. Or the name of a scheme of conf/scheme, whose sites
-            have to be named. None: nothing is random.
+            have to be named. Or a ``bench.Own``: the network draws by itself. None: nothing is random.
         bounds: Of the images: (0, 1) is all there is for now; other ranges go by ``preprocessing``.
         preprocessing: ``{"mean": …, "std": …}``, numbers or one for each channel: what the network sees is
             ``(image - mean) / std``.
@@ -52,7 +54,8 @@ class Defended(defended.Defended):
             first.
 
     Attributes:
-        twin: The same network without its randomness, a ``Defended``.
+        twin: The same network without its randomness, a ``Defended``; None where a ``bench.Own`` doesn't say
+            how that is switched off.
 
     Raises:
         ConfigError: for a path that isn't there, a site that isn't named, or a rate out of its range.
@@ -62,7 +65,7 @@ class Defended(defended.Defended):
         self,
         network: nn.Module,
         sites: Mapping[str, str | Sequence[str]] | None = None,
-        scheme: Mapping[str, float | tuple[Operation | str, float]] | str | None = None,
+        scheme: Mapping[str, float | tuple[Operation | str, float]] | Own | str | None = None,
         *,
         bounds: tuple[float, float] = (0, 1),
         preprocessing: Mapping[str, Any] | Preprocessing | None = None,
@@ -102,7 +105,9 @@ class Defended(defended.Defended):
                 combine=combine,
             )  # fmt: skip
         except SiteError as error:
-            raise ConfigError(f"{'' if str(error).startswith('outputs:') else 'sites.'}{error}") from None
+            where = "" if str(error).startswith("outputs:") else "sites."
+            line = error.line if isinstance(error, OwnError) else f"{where}{error}"
+            raise ConfigError(line) from None
 
     @classmethod
     def of(cls, one: defended.Defended) -> "Defended":
@@ -268,16 +273,25 @@ def _composed(group: str, name: str, data_dir: str | None, stamps: tuple[int, ..
     return compose([f"{group}='{name}'"])
 
 
-def named_scheme(given: Any) -> dict[str, tuple[Operation, float]]:
+def named_scheme(given: Any) -> dict[str, tuple[Operation, float]] | Own:
     """What acts where: a scheme's name, or from sites' names to rates, or to operations and rates.
+
+    Of a network that draws by itself it is an ``Own``, of which ``sites`` says that.
 
     Raises:
         ConfigError: for anything else.
     """
     if given is None:
         return {}
+    if isinstance(given, Own):
+        sites = named_scheme(given.sites)
+        assert not isinstance(sites, Own)
+        stand_ins = {path: one() if isinstance(one, type) else one for path, one in given.stand_ins.items()}
+        return dataclasses.replace(given, sites=sites, stand_ins=stand_ins, own=given.itself)
     if isinstance(given, str):
-        return dict(parts.scheme(settings("scheme", given)))
+        config = settings("scheme", given)
+        drawn, at = parts.own(config), dict(parts.scheme(config))
+        return at if drawn is None else dataclasses.replace(drawn, sites=at)
     if not isinstance(given, Mapping):
         raise ConfigError(f"scheme: expected a name of conf/scheme, or a mapping from sites, got {given!r}")
     found = {}

@@ -101,12 +101,12 @@ def draws(config: "Config") -> str:
     from bench import cell, plan
 
     try:
-        found = cell.draws(plan.prepare(config))
+        found, twin = cell.draws(plan.prepare(config))
     except cell.SAID as error:
         raise ConfigError(" ".join(str(error).split())) from None
     if found is None:
         return f"scheme={config.scheme.name}: nothing is random"
-    return "\n".join(found.lines())
+    return "\n".join([*found.lines(), *(f"twin: {line}" for line in (twin.lines() if twin else ()))])
 
 
 def _shape(given: Any) -> str:

@@ -4,6 +4,7 @@ Here belongs what decides a look, and what is kept of it: counts for each image.
 ``measuring``; which looks a record or a table is made of is their business.
 """
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from bench import finding, probe, process
 from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
-from bench.defended import Defended, of_twin
+from bench.defended import Defended
 from bench.measuring import intervals, passes
 from bench.measuring.intervals import Estimate
 from bench.results import fingerprint
@@ -39,11 +40,6 @@ class Looker:
     weights: str
     batch_size: int
     threads: int
-
-    @property
-    def twin(self) -> "Looker":
-        """The same network with nothing acting."""
-        return Looker(of_twin(self.identity), self.weights, self.batch_size, self.threads)
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Looker":
@@ -143,7 +139,8 @@ def clean(
         where = defended.device
         images, labels = (torch.from_numpy(part).to(where) for part in (data.x_test, data.y_test))
         few = unit(images[: probe.IMAGES])
-        if not defended.scheme:
+        # a network that draws by itself, and its twin, were looked into before
+        if not defended.scheme and not defended.draws_itself and not defended.off:
             probe.network(defended, names[0], few, classes)
         mixing = probe.scheme(defended, names[1], few)
         alike = False
@@ -178,8 +175,8 @@ def draws(
 ) -> finding.Findings | None:
     """What a defence's draws are like, found out with its first images; None where nothing is random.
 
-    The network was passed before, when it was tried: that its first pass of all is like the others is seen
-    to in ``probe.network``.
+    A network that doesn't draw by itself was passed before, when it was tried: that its first pass of all is
+    like the others is seen to in ``probe.network``. The twin of one that does is looked at, too.
 
     Args:
         store, looker: As for ``look``.
@@ -189,18 +186,19 @@ def draws(
     Raises:
         NotFinite: for logits that are not numbers.
     """
-    if not defended.random:
+    if not defended.random and not defended.off:
         return None
     size = looker.batch_size
     sizes = sorted({1, 3, min(size, len(x)), len(x) % size or min(size, len(x))})
     images, labels = (torch.from_numpy(np.ascontiguousarray(part[:FEW])) for part in (x, y))
 
     def make() -> dict[str, Any]:
-        given, of = unit(images).to(defended.device), labels.to(defended.device)
-        if len(given) == 1:
-            # whether another image beside it matters takes two
-            given, of = torch.cat([given, 1 - given]), torch.cat([of, of])
-        return finding.find(defended.model, defended.network, given, of, sizes).as_dict()
+        given, of = probe.several(unit(images).to(defended.device), labels.to(defended.device))
+        opened = functools.partial(defended.model, as_it_is=True)
+        if defended.own is not None and finding.batches(opened, given, [len(given)]):
+            whole = torch.arange(size) % len(given)
+            given, of = given[whole], of[whole]
+        return finding.find(opened, defended.network, given, of, sizes).as_dict()
 
     decides = {"images": fingerprint.hash_tensors({"x": images, "y": labels}), "sizes": sizes}
     kept = look(store, looker, "draws", decides, make, [finding])

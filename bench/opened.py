@@ -73,10 +73,15 @@ class Dataset:
             batch_size = given.integer("batch_size", batch_size, 1)
             images, labels = self._first("test", None)
             one = right_by if isinstance(right_by, AnyDefended) else Defended(right_by)
+            bare = one.twin
+            if bare is None:
+                raise ConfigError(
+                    "right_by: its randomness can't be switched off; give a network that is not random"
+                )
             with undisturbed(one, None, threads):
                 images = images.to(one.device)
-                probe.network(one.twin, type(one.network).__name__, images[: probe.IMAGES], 0)
-                with one.twin.model(0) as model:
+                probe.network(bare, type(one.network).__name__, images[: probe.IMAGES], 0)
+                with bare.model(0) as model:
                     outputs = passes.logits(model, images, batch_size).cpu()
             images = images.cpu()
             places = np.flatnonzero((outputs.argmax(-1) == labels).numpy())[:count]

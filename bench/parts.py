@@ -7,7 +7,7 @@ which things are checked, and keys, are ``plan``'s business.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,19 @@ from torch import nn
 from bench import datasets, targets
 from bench import sites as paths_of
 from bench.checks import ConfigError, NotApplicable
-from bench.config import Config, OperationConfig
+from bench.config import Config, ModelConfig, OperationConfig, SchemeConfig
 from bench.datasets.arrays import Dataset
-from bench.defended import Defended, Preprocessing, Scheme, identity_of, is_random
+from bench.defended import (
+    AS_IT_IS,
+    Defended,
+    Preprocessing,
+    Scheme,
+    identity_of,
+    is_random,
+    of_twin,
+    own_identity,
+)
+from bench.own import IDENTITY, Own
 from bench.results import fingerprint
 from bench.results.store import Store
 from bench.schemes import Dropout, Operation, strength_of
@@ -148,6 +158,93 @@ def scheme(config: Config) -> Scheme:
     return made
 
 
+def own(config: Config, twin: Any = None) -> Own | None:
+    """How the network draws by itself, and what stands in for its submodules; None where nothing is said.
+
+    Args:
+        config: The settings.
+        twin: The network that is the twin, where another file of conf/model is named.
+
+    Raises:
+        ConfigError: for a name that can't be used, or what contradicts itself.
+    """
+    scheme = config.scheme
+    if not scheme.itself and not scheme.stand_ins:
+        return None
+    draw: Any = scheme.draw
+    if draw is not None and "." in draw:
+        draw = _named("draw", draw, config)
+    train_mode = [
+        _named("train_mode", one, config) if _is_dotted(one, config) else one for one in scheme.train_mode
+    ]
+    for one in train_mode:
+        if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, nn.Module)):
+            raise ConfigError(f"scheme.train_mode: {getattr(one, '__name__', one)} is not a class of modules")
+    stand_ins = {path: _stand_in(path, name, config) for path, name in scheme.stand_ins.items()}
+    keys = ("choose", "probabilities", "each", "on", "off", "seeded")
+    try:
+        return Own(
+            draw=draw,
+            train_mode=train_mode,
+            stand_ins=stand_ins,
+            twin=twin,
+            own=scheme.itself,
+            **{key: getattr(scheme, key) for key in keys},
+        )
+    except ValueError as error:
+        raise ConfigError(f"scheme.{' '.join(str(error).split())}") from None
+
+
+FREE = "torch.nn"
+"""Whose classes may be named though no file says that they are trusted: they are modules and nothing else."""
+
+
+def _is_dotted(name: str, config: Config) -> bool:
+    """Whether it is a class's name rather than a path in the network."""
+    top, _, rest = name.partition(".")
+    return bool(rest) and (top == "torch" or top in config.trusted_modules)
+
+
+def _named(key: str, name: str, config: Config) -> Any:
+    try:
+        if key != "draw" and name.startswith(f"{FREE}."):
+            return targets.find_in(FREE, f"scheme.{key}", name)
+        return targets.find(f"scheme.{key}", name, config.trusted_modules)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(f"scheme.{key}._target_", f"scheme.{key}", 1)) from None
+
+
+def _stand_in(path: str, name: str, config: Config) -> Any:
+    if name == IDENTITY:
+        return name
+    key = f"scheme.stand_ins.{path}"
+    if "." not in name:
+        raise ConfigError(
+            f"{key}: expected {IDENTITY}, or the dotted name of a module or a function, got {name}"
+        )
+    found = _named("stand_ins", name, config)
+    if not isinstance(found, type):
+        return found
+    try:
+        made = found()
+    except Exception as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(f"{key}: {name} can't be made ({type(error).__name__}: {words})") from None
+    if not callable(made):
+        raise ConfigError(f"{key}: {name} gives {type(made).__name__}, which can't be called")
+    return made
+
+
+def twin(config: Config) -> Config | None:
+    """The settings of the twin, where another file of conf/model is named; None where none is."""
+    if config.scheme.twin is None:
+        return None
+    model = ModelConfig(**config.scheme.twin)
+    none = SchemeConfig(name="none", sites={})
+    # a rate in training is at the scheme's sites, which the twin hasn't got
+    return dataclasses.replace(config, model=model, scheme=none, train_rate=None, test_rate=None)
+
+
 def _operation(key: str, operation: OperationConfig, config: Config) -> Operation:
     section = "scheme.operation"
     try:
@@ -229,12 +326,39 @@ def identity(config: Config, acting: Scheme, checkpoint: str) -> dict[str, Any]:
     network = {"checkpoint": checkpoint, "target": target, "files": files, "code": code}
     rates = {site: rate for site, (operation, rate) in acting.items() if strength_of(operation).acts(rate)}
     before, outputs = preprocessing(config), config.model.outputs
-    passes = config.scheme.passes if is_random(acting) else 1
+    drawn = own(config)
+    passes = config.scheme.passes if is_random(acting) or config.scheme.itself else 1
     at, made = sites(config), operations(config)
-    return identity_of(network, at, made, rates, before, outputs, passes, config.scheme.combine)
+    return identity_of(
+        network, at, made, rates, before, outputs, passes, config.scheme.combine, own_identity(drawn)
+    )
 
 
-def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None) -> Defended:
+def twin_identity(config: Config, identity: dict[str, Any], named: dict[str, Any] | None) -> Any:
+    """What decides the outputs of a defence's twin; None where it has none.
+
+    Args:
+        config: The settings.
+        identity: Of the defence.
+        named: Of the twin, where another file of conf/model is named.
+    """
+    drawn = own(config)
+    if drawn is None or not drawn.itself:
+        return of_twin(identity)
+    if named is not None or drawn.off is None:
+        return named
+    before, outputs = preprocessing(config), config.model.outputs
+    if isinstance(drawn.off, str):
+        part = {"of": identity["network"], "part": drawn.off}
+        return identity_of(part, {}, {}, {}, before, None)
+    return identity_of(
+        identity["network"], {}, {}, {}, before, outputs, 1, config.scheme.combine, own_identity(drawn, True)
+    )
+
+
+def behind(
+    config: Config, network: nn.Module, acting: Scheme, known: Any = None, twin: Defended | None = None
+) -> Defended:
     """A network behind a scheme, at the sites that its settings name.
 
     Args:
@@ -242,18 +366,20 @@ def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None
         network: The network.
         acting: What acts at test time.
         known: What stands for the network in ``identity``; None: not known yet.
+        twin: The twin, where another file of conf/model is named.
 
     Raises:
-        ConfigError: for a path that isn't there.
+        ConfigError: for a path, or something that the network draws by, that isn't there.
     """
     if known is not None:
         known = {"network": known, "operations": operations(config)}
     before, outputs = preprocessing(config), config.model.outputs
+    drawn = own(config, twin)
     try:
         return Defended(
             network,
             sites(config),
-            acting,
+            acting if drawn is None else dataclasses.replace(drawn, sites=acting),
             preprocessing=before,
             outputs=outputs,
             passes=config.scheme.passes,
@@ -261,8 +387,7 @@ def behind(config: Config, network: nn.Module, acting: Scheme, known: Any = None
             known=known,
         )
     except paths_of.SiteError as error:
-        where = "model." if str(error).startswith("outputs:") else "model.sites."
-        raise ConfigError(f"{where}{error}") from None
+        raise ConfigError(error.line) from None
 
 
 def plan(config: Config, data: Dataset) -> Plan:
@@ -288,9 +413,9 @@ def plan(config: Config, data: Dataset) -> Plan:
     }
     named = dict.fromkeys(acting, OperationConfig())
     if config.train_rate is not None:
-        own = config.scheme.train_sites is None
-        for site in config.scheme.sites if own else config.scheme.train_sites or ():
-            named[site] = config.scheme.at()[site][0] if own else OperationConfig()
+        its_own = config.scheme.train_sites is None
+        for site in config.scheme.sites if its_own else config.scheme.train_sites or ():
+            named[site] = config.scheme.at()[site][0] if its_own else OperationConfig()
             acting[site] = _operation("scheme.operation", named[site], config), config.train_rate
             _check_strength("train_rate", *acting[site])
     before, outputs = preprocessing(config), config.model.outputs
@@ -312,7 +437,23 @@ def plan(config: Config, data: Dataset) -> Plan:
         "versions": fingerprint.versions(),
         "code": fingerprint.code(fit, type(made), target),
     }
-    behind = functools.partial(Defended, sites=at, scheme=acting, preprocessing=before, outputs=outputs)
+    drawn, off = own(config), not config.scheme.train_draws
+    if drawn is None or not drawn.itself or (off and not isinstance(drawn.off, Mapping)):
+        drawn = None
+    else:
+        # in training its modules are in training mode anyhow
+        drawn = dataclasses.replace(drawn, sites=acting, stand_ins={}, train_mode=())
+        said = own_identity(drawn, off)
+        # a network whose attributes are as ever is the same as under any other scheme
+        settings |= {} if said is None else {"own": said}
+
+    def behind(network: nn.Module) -> Defended:
+        found = Defended(
+            network, at, acting if drawn is None else drawn, preprocessing=before, outputs=outputs
+        ).handled(AS_IT_IS)
+        found.off = drawn is not None and off
+        return found
+
     return Plan(build, behind, made, settings=settings, **how)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import crafting, datasets, door, parts, probe, targets
+from bench import crafting, datasets, door, finding, parts, probe, targets
 from bench import sites as sites_of
 from bench.checks import ConfigError
 from bench.config import Config, decides
@@ -30,6 +30,23 @@ from bench.training.weightfiles import WeightsError
 
 
 @dataclass(frozen=True)
+class Twin:
+    """Another network that is the twin.
+
+    Attributes:
+        config: Its settings, in which nothing is random.
+        training: How its weights come about.
+        checkpoint: The key of that.
+        identity: What decides its outputs.
+    """
+
+    config: Config
+    training: Plan
+    checkpoint: str
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Cell:
     """A checked cell, ready to run.
 
@@ -42,12 +59,16 @@ class Cell:
         scheme: Operation and strength at test time, by site.
         attack: The attack, made.
         identity: What decides the outputs of its network behind its scheme.
+        twin_identity: What decides those of the same without its randomness; None where that isn't to be had.
         samples: Everything that decides its adversarial samples.
         key: Its name in the store: a hash of everything that can change its result.
         given: Its network behind its scheme, where that is an object of somebody's: all images are attacked
             then, whether it gets them right or not.
         goals: A target for each image, shape (n,), where they are given.
         progress: Whether a bar is shown; None: where there is a terminal.
+        twin: The twin, where another file of conf/model is named.
+        changing: Names of tensors that a pass of its network changes: they take no part in the hash of
+            foreign weights.
     """
 
     config: Config
@@ -58,11 +79,14 @@ class Cell:
     scheme: Scheme
     attack: Any
     identity: Mapping[str, Any]
+    twin_identity: Mapping[str, Any] | None
     samples: Mapping[str, Any]
     key: str
     given: Defended | None = None
     goals: np.ndarray | None = None
     progress: bool | None = None
+    twin: Twin | None = None
+    changing: tuple[str, ...] = ()
 
     @property
     def store(self) -> Store:
@@ -98,7 +122,9 @@ def prepare(config: Config) -> Cell:
     scheme = parts.scheme(config)
     _check_images(config, data)
     training = parts.plan(config, data)
-    found = _tried_out(config, data, training, scheme)
+    other = parts.twin(config)
+    twin_training = None if other is None else parts.plan(other, data)
+    found = _tried_out(config, data, training, scheme, other, twin_training)
     foreign = found.weights is not None
     classes = found.outputs if foreign else data.classes
     assert classes is not None
@@ -114,6 +140,13 @@ def prepare(config: Config) -> Cell:
         training = dataclasses.replace(training, settings=settings)
     checkpoint = key_of("checkpoints", training.settings)
     identity = parts.identity(config, scheme, checkpoint)
+    twin = None
+    if other is not None and twin_training is not None:
+        settings = {**twin_training.settings, **({"weights": found.twin_weights} if foreign else {})}
+        twin_training = dataclasses.replace(twin_training, settings=settings)
+        of_twin = key_of("checkpoints", settings)
+        twin = Twin(other, twin_training, of_twin, parts.identity(other, {}, of_twin))
+    twin_identity = parts.twin_identity(config, identity, None if twin is None else dict(twin.identity))
 
     trusted = config.trusted_modules
     attack = targets.make("attack", config.attack._target_, config.attack.options, trusted)
@@ -129,6 +162,8 @@ def prepare(config: Config) -> Cell:
         "how": [config.batch_size, config.threads],
         "versions": fingerprint.versions(),
         "code": fingerprint.code(crafting, attacked, type(attack)),
+        # which images are attacked is the twin's choice, which elsewhere is told by what acts
+        **({"twin": twin_identity} if config.scheme.itself else {}),
     }
     settings = decides(config)
     # what is left of these is in the samples' key
@@ -138,7 +173,10 @@ def prepare(config: Config) -> Cell:
     # of what measures and says it: by name, since it is above this
     code = fingerprint.code("bench.cell")
     key = key_of("records", {"config": settings, "samples": samples, "code": code})
-    return Cell(config, data, classes, training, checkpoint, scheme, attack, identity, samples, key)
+    return Cell(
+        config, data, classes, training, checkpoint, scheme, attack, identity, twin_identity, samples, key,
+        twin=twin, changing=found.changing,
+    )  # fmt: skip
 
 
 def entry(config: Config, key: str, checkpoint: str | None) -> dict[str, Any]:
@@ -161,44 +199,84 @@ def _check_images(config: Config, data: Dataset) -> None:
 
 @dataclass(frozen=True)
 class _Found:
-    """What was found when a network was tried: how many outputs it has, and foreign weights' hash."""
+    """What was found when a network was tried.
+
+    Attributes:
+        outputs: How many it has.
+        weights: Foreign weights' hash; None: they are no foreign ones.
+        twin_weights: Likewise, of another network that is the twin.
+        changing: Names of tensors that its passes change.
+    """
 
     outputs: int
     weights: str | None
+    twin_weights: str | None
+    changing: tuple[str, ...]
 
 
 _tried: dict[str, _Found] = {}
 
 
-def _tried_out(config: Config, data: Dataset, training: Plan, scheme: Scheme) -> _Found:
+def _tried_out(
+    config: Config,
+    data: Dataset,
+    training: Plan,
+    scheme: Scheme,
+    other: Config | None,
+    twin_training: Plan | None,
+) -> _Found:
     """Tries a network before it is trained, and the scheme in it, once a process."""
     foreign = parts.is_foreign(training.way)
     rates = {site: rate for site, (_, rate) in scheme.items()}
     given = targets.files(type(training.way), config.training.options)
     settings = [dataclasses.asdict(part) for part in (config.model, config.scheme)]
     # of foreign weights the plan's settings don't name the images, whose shape a network may be made for
-    name = fingerprint.digest([training.settings, data.fingerprint, given, rates, settings])
+    name = fingerprint.digest(
+        [training.settings, data.fingerprint, given, rates, settings, config.batch_size]
+    )
     if name in _tried:
         return _tried[name]
-    some = [part[: probe.IMAGES] for part in (data.x_test, data.x_train)]
-    images = datasets.unit(torch.from_numpy(np.concatenate(some)[: probe.IMAGES]))
+    some = [np.concatenate(both) for both in ((data.x_test, data.x_train), (data.y_test, data.y_train))]
+    images, labels = (torch.from_numpy(part[: probe.IMAGES]) for part in some)
+    images = datasets.unit(images)
+    network = _made(config, training, data.shape)
+    twin = None
+    if other is not None and twin_training is not None:
+        twin = parts.behind(other, _made(other, twin_training, data.shape), {})
+    behind = parts.behind(config, network, scheme, twin=twin)
+    model, least = config.model.name, 0 if foreign else data.classes or 0
+    changing: tuple[str, ...] = ()
+    if behind.draws_itself:
+        # before training what a network draws by may well be nothing yet
+        found = probe.own(behind, model, images, labels, least, config.batch_size, trained=foreign)
+        outputs, changing, behind = found.outputs, found.scheme.changes, found.defended
+    else:
+        bare = behind.twin
+        assert bare is not None
+        outputs = probe.network(bare, model, images, least)
+    probe.sites(behind, model, images)
+    probe.scheme(behind, config.scheme.name, images)
+
+    def weights(of: nn.Module) -> str | None:
+        return kept.hash_of(of, changing) if foreign else None
+
+    of_twin = None if twin is None else weights(twin.network)
+    _tried[name] = _Found(outputs, weights(network), of_twin, changing)
+    return _tried[name]
+
+
+def _made(config: Config, training: Plan, shape: tuple[int, int, int]) -> nn.Module:
+    """A network that isn't trained yet, or one with foreign weights."""
 
     def make() -> nn.Module:
-        if foreign:
-            return kept.foreign(training, data.shape, torch.device("cpu")).network
-        return fit.untrained(training, data.shape)
+        if parts.is_foreign(training.way):
+            return kept.foreign(training, shape, torch.device("cpu")).network
+        return fit.untrained(training, shape)
 
     try:
-        network = probe.build(make, config.model.name)
+        return probe.build(make, config.model.name)
     except WeightsError as error:
         raise ConfigError(f"training.weights: {str(error).removeprefix('weights: ')}") from None
-    behind = parts.behind(config, network, scheme)
-    outputs = probe.network(behind.twin, config.model.name, images, 0 if foreign else data.classes or 0)
-    probe.sites(behind, config.model.name, images)
-    probe.scheme(behind, config.scheme.name, images)
-    weights = fingerprint.hash_tensors(fit.state_of(network)) if foreign else None
-    _tried[name] = _Found(outputs, weights)
-    return _tried[name]
 
 
 @dataclass(frozen=True)
@@ -290,7 +368,7 @@ def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) 
     if parts.is_foreign(way):
         training = Plan(build, Defended, way, config.training.seed, None, None, None, {})
         try:
-            trained = kept.foreign(training, shape, here)
+            trained = kept.foreign(training, shape, here, record.get("draws", {}).get("changes", ()))
         except WeightsError as error:
             raise ConfigError(f"training.weights: {str(error).removeprefix('weights: ')}") from None
     else:
@@ -299,7 +377,11 @@ def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) 
         path = where.path("checkpoints", checkpoint["key"])
         raise Unreadable(path, f"not the weights that record {record['key']} was made with")
     scheme = parts.scheme(config)
-    return Restored(config, parts.behind(config, trained.network, scheme, record["defended"]["network"]))
+    defended = parts.behind(config, trained.network, scheme, record["defended"]["network"])
+    if defended.draws_itself:
+        drawn = {name: found for name, found in record["draws"].items() if name not in ("shared", "twin")}
+        defended = defended.handled(finding.Findings.of(drawn).handling)
+    return Restored(config, defended)
 
 
 def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:

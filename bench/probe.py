@@ -7,6 +7,7 @@ be made before training and again on the trained network. What is measured of an
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bench import process
+from bench import finding, process
 from bench.checks import ConfigError
 from bench.defended import Defended, NotFinite, check_finite, still
+from bench.finding import Findings
 from bench.results import fingerprint
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import SiteError, trace, unwrapped
@@ -71,53 +73,200 @@ def network(defended: Defended, name: str, images: Tensor, classes: int) -> int:
     """
     key = f"model: {name}"
     state = defended.network.state_dict
-    for part, value in state().items():
-        if not isinstance(value, Tensor):
-            raise ConfigError(
-                f"{key}: {part} is a {type(value).__name__}, and only tensors can be looked after"
-            )
-        if is_lazy(value):
-            raise ConfigError(f"{key}: {part} has no size yet; pass images through the network first")
+    _check_state(key, defended)
     before = fingerprint.hash_tensors(state())
     with defended.model(0) as model:
-        with _no_global_draws(f"{key} draws by itself although no site is random"):
+        with _no_global_draws(f"{key} draws by itself although no site is random", OWN):
             outputs = _pass(key, model, images)
-        if not isinstance(outputs, Tensor):
-            names = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
-            raise ConfigError(
-                f"{key} gives {type(outputs).__name__}{names}, expected a tensor of logits (batch, classes): "
-                "say where they are by model.outputs: an index, a key, or from: a submodule's path"
-            )
-        shape = tuple(outputs.shape)
-        if len(shape) != 2 or shape[0] != len(images) or not outputs.is_floating_point():
-            raise ConfigError(
-                f"{key} gives {outputs.dtype} of shape {shape} for {len(images)} images, "
-                f"expected logits of shape ({len(images)}, classes)"
-            )
-        if outputs.dtype not in (torch.float32, torch.float64):
-            raise ConfigError(
-                f"{key} gives logits of {outputs.dtype}, expected torch.float32, without which attacks can't "
-                "do: let it return logits.float()"
-            )
-        if shape[1] < max(2, classes):
-            raise ConfigError(
-                f"{key} has {shape[1]} outputs, expected one for each of at least {max(2, classes)} classes"
-            )
-        _check_finite(key, outputs)
+        _check_outputs(key, outputs, len(images), classes)
         again = _pass(key, model, images)
         if not _same(outputs, again):
             raise ConfigError(
-                f"{key} draws by itself although no site is random (two passes over the same images differ)"
+                f"{key} draws by itself although no site is random (two passes over the same images "
+                f"differ); {OWN}"
             )
         if fingerprint.hash_tensors(state()) != before:
-            raise ConfigError(f"{key} changes its own weights or buffers in a pass, in evaluation mode")
+            raise ConfigError(
+                f"{key} changes its own weights or buffers in a pass, in evaluation mode; {OWN}"
+            )
         alone = torch.cat([_pass(key, model, image) for image in images.split(1)])
     if not _near(alone, outputs):
         raise ConfigError(
             f"{key}: an image's logits depend on the other images of its batch "
             f"(by {float((alone - outputs).abs().max()):.3g}), so that results would depend on batch_size"
         )
-    return shape[1]
+    return int(outputs.shape[1])
+
+
+OWN = "scheme=own is for a network that does, scheme=mc_dropout for one with nn.Dropout on"
+"""What helps somebody whose network is random though nobody said so."""
+
+
+def _check_state(key: str, defended: Defended) -> None:
+    for part, value in defended.network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"{key}: {part} is a {type(value).__name__}, and only tensors can be looked after"
+            )
+        if is_lazy(value):
+            raise ConfigError(f"{key}: {part} has no size yet; pass images through the network first")
+
+
+def _check_outputs(key: str, outputs: Any, images: int, classes: int) -> None:
+    if not isinstance(outputs, Tensor):
+        names = f" of {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else ""
+        raise ConfigError(
+            f"{key} gives {type(outputs).__name__}{names}, expected a tensor of logits (batch, classes): "
+            "say where they are by model.outputs: an index, a key, or from: a submodule's path"
+        )
+    shape = tuple(outputs.shape)
+    if len(shape) != 2 or shape[0] != images or not outputs.is_floating_point():
+        raise ConfigError(
+            f"{key} gives {outputs.dtype} of shape {shape} for {images} images, "
+            f"expected logits of shape ({images}, classes)"
+        )
+    if outputs.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(
+            f"{key} gives logits of {outputs.dtype}, expected torch.float32, without which attacks can't "
+            "do: let it return logits.float()"
+        )
+    if shape[1] < max(2, classes):
+        raise ConfigError(
+            f"{key} has {shape[1]} outputs, expected one for each of at least {max(2, classes)} classes"
+        )
+    _check_finite(key, outputs)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was found of a network that draws by itself.
+
+    Attributes:
+        defended: The same, its passes made as they have to be.
+        outputs: How many it has.
+        scheme: What its draws are like.
+        twin: What was found of its twin; None where it has none.
+    """
+
+    defended: Defended
+    outputs: int
+    scheme: Findings
+    twin: Findings | None
+
+
+def own(
+    defended: Defended,
+    name: str,
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    batch_size: int,
+    trained: bool = True,
+) -> Drawn:
+    """Finds out what a network's own draws are like, before any other pass of it, and those of its twin.
+
+    Args:
+        defended: The network, which draws by itself.
+        name: What the model is called.
+        images: In [0, 1], shape (n, channels, height, width), at least 1, where the network is.
+        labels: Their classes, shape (n,).
+        classes: How many outputs there have to be, at least.
+        batch_size: Of batches that may have to be larger than these.
+        trained: Whether it has its weights; before, what it draws by may be nothing yet.
+
+    Raises:
+        ConfigError: for a network that can't be passed through, isn't random, doesn't repeat although it has
+            to, or has a twin that is random or gives other outputs.
+    """
+    key = f"model: {name}"
+    found, outputs = _looked_into(key, defended, images, labels, classes, batch_size)
+    check_draws(defended, found, trained)
+    defended = defended.handled(found.handling)
+    twin = defended.twin
+    if twin is None:
+        return Drawn(defended, outputs, found, None)
+    of_twin, others = _looked_into(f"{key}, the twin", twin, images, labels, classes, batch_size)
+    check_draws(twin, of_twin)
+    if others != outputs:
+        raise ConfigError(f"scheme.twin: it has {others} outputs, and {name} has {outputs}")
+    return Drawn(defended, outputs, found, of_twin)
+
+
+def _looked_into(
+    key: str, defended: Defended, images: Tensor, labels: Tensor, classes: int, batch_size: int
+) -> tuple[Findings, int]:
+    _check_state(key, defended)
+    seen: list[int] = []
+
+    @contextlib.contextmanager
+    def opened(seed: int) -> Iterator[Callable[[Tensor], Tensor]]:
+        def passed(batch: Tensor) -> Tensor:
+            outputs = _pass(key, model, batch)
+            _check_outputs(key, outputs, len(batch), classes)
+            seen.append(int(outputs.shape[1]))
+            return outputs
+
+        with defended.model(seed, as_it_is=True) as model:
+            yield passed
+
+    images, labels = several(images, labels)
+    try:
+        # the very first pass of all is one of those that are compared
+        found = finding.find(opened, defended.network, images, labels, [1, len(images)])
+    except ConfigError:
+        if finding.batches(opened, images, [batch_size]):
+            raise
+        # it may take batches of one size alone
+        whole = torch.arange(batch_size, device=images.device) % len(images)
+        found = finding.find(opened, defended.network, images[whole], labels[whole], [1, batch_size])
+    return found, seen[-1]
+
+
+def several(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """At least two images, since whether another one beside it matters takes two: the only one's negative."""
+    return (images, labels) if len(images) > 1 else (torch.cat([images, 1 - images]), labels.repeat(2))
+
+
+def check_draws(defended: Defended, found: Findings, trained: bool = True) -> None:
+    """Refuses a network that draws by itself, or the twin of one, of which results would be wrong.
+
+    Args:
+        defended: The network, or its twin.
+        found: What its draws are like.
+        trained: As for ``own``.
+
+    Raises:
+        ConfigError: for one that isn't random, or a twin that is; for one that doesn't repeat although it has
+            to; for batches that can't be passed.
+    """
+    own = defended.own
+    if not defended.draws_itself:
+        if found.shared_by != "nothing":
+            raise ConfigError(
+                "scheme.off: the twin is random: two passes over the same images differ; switch off by "
+                "attributes what draws, or name its submodule, or leave off out, and there is no twin"
+            )
+    elif own is not None:
+        if not found.repeats and own.seeded:
+            raise ConfigError(
+                "scheme.seeded: two passes of one seed differ, with the generators of PyTorch, NumPy and "
+                "Python seeded before each: the network draws from what no seed reaches, such as a generator "
+                "of its own; let it draw from a global one, or set seeded: false, which goes on without what "
+                "needs it"
+            )
+        if found.shared_by == "nothing" and trained:
+            raise ConfigError(
+                "scheme: nothing is random: passes over the same images are equal; say what draws (draw, "
+                "choose, train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on"
+            )
+    largest = max(found.tried)
+    if largest in found.sizes:
+        passing = (
+            ", ".join(str(size) for size in found.tried if size not in found.sizes) or "none of those tried"
+        )
+        raise ConfigError(
+            f"batch_size: batches of {largest} images fail ({found.sizes[largest]}); that pass: {passing}"
+        )
 
 
 def traced(model: nn.Module, name: str, images: Tensor) -> dict[str, list[Any]]:
@@ -185,6 +334,11 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
     # the first image in other company
     others = torch.cat([images[:1], 1 - images[1:]])
     mixing = []
+    # what a network draws by itself hides what an operation draws
+    bare = defended.twin
+    quiet = bare if bare is not None and bare.network is defended.network else defended
+    if quiet.own is not None and quiet.draws_itself and not quiet.own.seeded:
+        return []
     for site, (operation, rate) in defended.scheme.items():
         resized = "" in defended.sites[site]
         watched = _Watched(operation, f"{key}: the operation at site {site}", resized)
@@ -197,7 +351,7 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
             given: Tensor = images,
         ) -> tuple[Tensor, Tensor, Tensor]:
             """What comes out, and the generator's state after one pass and after another."""
-            behind = defended.behind({site: (watched, rate)})
+            behind = quiet.behind({site: (watched, rate)})
             generator = torch.Generator(defended.device).manual_seed(seed)
             with still(*defended.modules), behind.acting(generator, seeded=True) as model:
                 outputs = _pass(key, model.eval(), given)
@@ -252,7 +406,7 @@ def _near(one: Tensor, other: Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def _no_global_draws(words: str) -> Iterator[None]:
+def _no_global_draws(words: str, remedy: str) -> Iterator[None]:
     """Raises ConfigError if one of the global generators was drawn from, which would be in no seed."""
 
     def states() -> dict[str, Any]:
@@ -270,7 +424,7 @@ def _no_global_draws(words: str) -> Iterator[None]:
         after = states()
     moved = [name for name in before if before[name] != after[name]]
     if moved:
-        raise ConfigError(f"{words} ({moved[0]} global generator)")
+        raise ConfigError(f"{words} ({moved[0]} global generator); {remedy}")
 
 
 class _Watched:
@@ -313,8 +467,7 @@ def _pass(key: str, model: Callable[[Tensor], Any], images: Tensor) -> Any:
     except ConfigError:
         raise
     except SiteError as error:
-        where = "model." if str(error).startswith("outputs:") else "model.sites."
-        raise ConfigError(f"{where}{error}") from None
+        raise ConfigError(error.line) from None
     # whatever is in it may raise anything at all
     except Exception as error:
         shape = tuple(images.shape)

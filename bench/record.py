@@ -14,9 +14,11 @@ The fields:
     device: Which one ran.
     device_kind: ``cpu`` or ``cuda``.
     defended: What decides the network's outputs: where its weights come from, its code, and what acts where.
+    twin: Likewise of the same without its randomness, of a network that draws by itself; null: there is none.
+    draws: What was found out of draws of the scheme, and of the twin of a network that draws by itself.
     seeds: Of each purpose for which something is drawn.
     data: The data's fingerprint, the shape of an image, how many classes.
-    checkpoint: The key of the network's weights, and their SHA-256.
+    checkpoint: The key of the network's weights, and their SHA-256; likewise of another network as its twin.
     test_rates: What acted at test time: for each site its rate.
     images: Of each attacked row its image's place among the test images, target, claim and hash.
     samples: Key, file, size and hashes of the adversarial images.
@@ -69,12 +71,14 @@ def joined(
     cell: Cell,
     trained: Trained,
     random: bool,
-    bare: Clean,
+    bare: Clean | None,
     behind: Clean,
     kept: Kept,
     fresh: Fresh,
     drawn: Findings | None,
+    twin_drawn: Findings | None,
     whole: Fresh | None,
+    twin_weights: str | None,
 ) -> dict[str, Any]:
     """What a record of status ``ok`` says besides its header: its samples and looks, joined.
 
@@ -82,11 +86,13 @@ def joined(
         cell: The cell.
         trained: Its network.
         random: Whether its scheme draws.
-        bare, behind: The test images, passed without its scheme and under it.
+        bare, behind: The test images, passed without its scheme, where that is possible, and under it.
         kept: Its adversarial samples.
         fresh: These on draws of their own.
         drawn: What draws of its scheme are like; None where nothing is random.
+        twin_drawn: What was found of the twin of a network that draws by itself.
         whole: The test images on several draws; None where each image has draws of its own.
+        twin_weights: The hash of the weights of its twin; None where there is none.
     """
     config, data = cell.config, cell.dataset
     samples = {name: tensor.numpy() for name, tensor in kept.values.items()}
@@ -101,6 +107,8 @@ def joined(
     path = cell.store.path("samples", kept.key)
 
     shared, found = drawn is not None and drawn.shared, drawn.as_dict() if drawn is not None else {}
+    if twin_drawn is not None:
+        found["twin"] = twin_drawn.as_dict()
     clean = intervals.estimate(behind.right.astype(float))
     if whole is not None:
         clean = whole.rate("right", shared)
@@ -108,6 +116,8 @@ def joined(
         "device": about["device"].strip(),
         "device_kind": about["device_kind"],
         "defended": cell.identity,
+        # of others it is what is said above, with nothing acting
+        **({"twin": cell.twin_identity} if "own" in cell.identity else {}),
         "draws": {**found, **({"shared": found["shared_by"]} if shared else {})},
         "seeds": {name: seed_of(cell, name) for name in SEEDS},
         "data": {
@@ -116,7 +126,11 @@ def joined(
             "classes": cell.classes,
             "classes_of_labels": data.classes,
         },
-        "checkpoint": {"key": cell.checkpoint, "sha256": trained.sha256},
+        "checkpoint": {
+            "key": cell.checkpoint,
+            "sha256": trained.sha256,
+            **({} if cell.twin is None else {"twin": {"key": cell.twin.checkpoint, "sha256": twin_weights}}),
+        },
         "test_rates": {site: rate for site, (_, rate) in cell.scheme.items()},
         "images": {
             "count": count,
@@ -133,23 +147,28 @@ def joined(
             "content": fingerprint.hash_tensors(kept.values),
             "sha256": hashlib.sha256(samples["perturbed"].data).hexdigest(),
         },
-        "looks": {"clean_no_scheme": bare.key, "clean": behind.key, "fresh": fresh.key},
+        "looks": {
+            **({} if bare is None else {"clean_no_scheme": bare.key}),
+            "clean": behind.key,
+            "fresh": fresh.key,
+        },
         "metrics": {
-            "clean_accuracy_no_scheme": intervals.estimate(bare.right.astype(float))._asdict(),
+            **({} if bare is None else {"clean_accuracy_no_scheme": _share(bare)}),
             "clean_accuracy": clean._asdict(),
             "claimed_success": intervals.estimate(claimed.astype(float), indices)._asdict(),
             "fresh_success": fresh.rate("success", shared, indices)._asdict(),
             "fresh_accuracy": fresh.rate("right", shared, indices)._asdict(),
             "fresh_draws": draws,
-            **({} if cell.given is None else {"wrong": int((~bare.right).sum())}),
+            **({} if cell.given is None else {"wrong": int((~(bare or behind).right).sum())}),
             **{name: int(samples[name].sum()) if name in samples else None for name in attacking.REMARKS},
             "distance": {name: _moved(v, indices[claimed]) for name, v in moved.items() if len(v)},
             "forward_passes_per_image": about["forward"] / about["tried"],
             "backward_passes_per_image": about["backward"] / about["tried"],
         },
         "warnings": [
-            *([_PROBABILITIES.format(config.model.name)] if bare.probabilities else []),
+            *([_PROBABILITIES.format(config.model.name)] if (bare or behind).probabilities else []),
             *_of_scheme(cell, behind, drawn),
+            *([_NO_TWIN.format(config.scheme.name)] if bare is None else []),
             *(
                 [f"only {count} test images that the network gets right, not {config.samples}"]
                 if fewer
@@ -171,6 +190,10 @@ def seed_of(cell: Cell, purpose: str) -> int:
     return fingerprint.derive_seed(cell.config.seed, purpose)
 
 
+def _share(seen: Clean) -> dict[str, float]:
+    return intervals.estimate(seen.right.astype(float))._asdict()
+
+
 def _moved(values: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """A distance's mean and median; of a single success there is no interval."""
     mean = intervals.mean_interval(values, groups)._asdict()
@@ -183,6 +206,12 @@ _PROBABILITIES = (
 )
 
 
+_NO_TWIN = (
+    "scheme {}: there is no twin to compare with, since its randomness can't be switched off (scheme.off); "
+    "attacked are images that it gets right on one draw"
+)
+
+
 def _of_scheme(cell: Cell, clean: Clean, drawn: Findings | None) -> list[str]:
     key = f"scheme {cell.config.scheme.name}"
     found = []
@@ -190,7 +219,11 @@ def _of_scheme(cell: Cell, clean: Clean, drawn: Findings | None) -> list[str]:
         part = "" if drawn.shared_by == "pass" else ", in part"
         found.append(f"{key}: images of a pass share a draw{part}: intervals take draws as random, too")
     if drawn is not None:
-        found += [f"{key}: batches of {size} images fail: {line}" for size, line in drawn.sizes.items()]
+        padded = f"; every batch is padded to {drawn.handling.size}" if cell.config.scheme.itself else ""
+        found += [
+            f"{key}: batches of {size} images fail: {line}{padded}" for size, line in drawn.sizes.items()
+        ]
+        found += _of_draws(key, drawn) if cell.config.scheme.itself else []
     said = [
         f"{probe.MIXES.format(f'scheme: {cell.config.scheme.name}: the operation at site {site}')}: "
         "results may depend on batch_size"
@@ -201,6 +234,28 @@ def _of_scheme(cell: Cell, clean: Clean, drawn: Findings | None) -> list[str]:
         *([f"{key}: at its rates two passes over 100 images are equal"] if clean.alike else []),
         *found,
     ]
+
+
+def _of_draws(key: str, drawn: Findings) -> list[str]:
+    """What has to be said of a network that draws by itself."""
+    found = []
+    if not drawn.repeats:
+        found.append(
+            f"{key}: no seed reaches its draws, so that the same cell gives another result each time"
+        )
+    if drawn.changes_images:
+        found.append(f"{key}: a pass writes into its images, and gets copies of them")
+    if drawn.company:
+        found.append(
+            f"{key}: an image's logits depend on the other images of its batch: batches stay as they are "
+            "during an attack, and results may depend on batch_size"
+        )
+    if drawn.gradient != "ok":
+        found.append(
+            f"{key}: there is no gradient at the image ({drawn.gradient}), so that attacks that need one "
+            "find nothing; name what stands in for the submodule that has none: scheme.stand_ins"
+        )
+    return found
 
 
 def _of_attack(name: str, samples: Mapping[str, np.ndarray]) -> list[str]:

@@ -17,6 +17,11 @@ IMAGE = ""
 class SiteError(ValueError):
     """A site, or an output, that a network hasn't got: one line, which begins with the site's name."""
 
+    @property
+    def line(self) -> str:
+        """The same, with the section of the settings that it is about."""
+        return f"{'model.' if str(self).startswith('outputs:') else 'model.sites.'}{self}"
+
 
 def normalised(sites: Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """Each site's paths as a tuple.

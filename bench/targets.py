@@ -17,6 +17,9 @@ ROOMS = {
     "model": ("bench.models",),
     "training": ("bench.training",),
     "scheme.operation": ("bench.schemes",),
+    "scheme.draw": ("bench.schemes",),
+    "scheme.train_mode": ("bench.schemes",),
+    "scheme.stand_ins": ("bench.schemes",),
     "attack": ("bench.attacks",),
 }
 """Where this project's own are, by the key that names them."""
@@ -53,6 +56,22 @@ def find(key: str, target: str, trusted: Sequence[str]) -> Any:
     refused = _refused(key, found, package, trusted)
     if refused:
         raise ConfigError(f"{key}._target_: {target} {refused}")
+    return found
+
+
+def find_in(room: str, key: str, target: str) -> Any:
+    """What a dotted name means in a module that everybody trusts, such as ``torch.nn``.
+
+    Raises:
+        ConfigError: if it isn't there, or is of elsewhere.
+    """
+    try:
+        found = _imported(target)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{key}: can't import {target} ({' '.join(str(error).split())})") from None
+    home = getattr(found, "__module__", None) or ""
+    if not (home == room or home.startswith(f"{room}.")):
+        raise ConfigError(f"{key}: {target} is defined in {home or 'no module'}, outside {room}")
     return found
 
 

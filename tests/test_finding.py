@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench import finding, process
+from bench import finding, process, watching
 from bench.defended import NotFinite
 
 CPU = torch.device("cpu")
@@ -317,7 +317,7 @@ def test_what_a_pass_changes_is_named_and_put_back(
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     before = {name: (t, t.data_ptr(), t.detach().clone()) for name, t in tensors.items()}
     images = IMAGES.clone()
-    assert finding.changed(network, network, images) == (names, written)
+    assert watching.changed(network, network, images) == (names, written)
     assert torch.equal(images, IMAGES)
     after = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     assert set(after) == set(before)
@@ -334,7 +334,7 @@ def test_images_that_one_pass_in_three_writes_into_are_changed() -> None:
         passes.append(0)
         return x.add_(len(passes) == 1).flatten(1)
 
-    assert finding.changed(Linear(), first, IMAGES) == ((), True)
+    assert watching.changed(Linear(), first, IMAGES) == ((), True)
 
 
 def test_tensors_that_are_replaced_come_or_go_are_changed() -> None:
@@ -347,7 +347,7 @@ def test_tensors_that_are_replaced_come_or_go_are_changed() -> None:
 
     network = Replaced()
     noise = network.noise
-    names, _ = finding.changed(network, network, IMAGES)
+    names, _ = watching.changed(network, network, IMAGES)
     assert names == ("new", "noise", "steady")
     assert network.noise is noise
     assert list(network._buffers) == ["noise", "steady"]
@@ -369,7 +369,7 @@ def test_a_tensor_of_several_names_is_changed_by_all_of_them_however_late() -> N
 
     network = Tied()
     weight = network.first.weight.detach().clone()
-    assert finding.changed(network, network, IMAGES)[0] == ("first.weight", "second.weight")
+    assert watching.changed(network, network, IMAGES)[0] == ("first.weight", "second.weight")
     assert torch.equal(network.first.weight, weight)
     assert network.second.weight is network.first.weight
 

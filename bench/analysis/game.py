@@ -172,6 +172,8 @@ def _game(name: dict[str, Any], group: pd.DataFrame, max_loss: float | None) -> 
         for end in ("", "_low", "_high")
     )
     accuracy = group.groupby("defender", sort=False)["clean_accuracy_pct"].mean().astype(float)
+    # a defence whose randomness can't be switched off has none
+    group = group.assign(clean_accuracy_no_scheme_pct=group.get("clean_accuracy_no_scheme_pct", np.nan))
     networks = group.groupby("defender", sort=False)["clean_accuracy_no_scheme_pct"].unique()
     for defender, accuracies in networks.items():
         seen = [f"{a:.2f}" for a in accuracies if pd.notna(a)]

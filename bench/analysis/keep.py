@@ -103,7 +103,10 @@ def _looks(store: Store) -> Iterator[tuple[str, Kept]]:
 def _is_of(asked: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a look is at networks and samples of these records, and at no others'."""
     networks = [(r["defended"], r["checkpoint"]["sha256"]) for r in own]
-    twins = [(of_twin(defended), weights) for defended, weights in networks]
+    twins = [
+        (r.get("twin", of_twin(r["defended"])), r["checkpoint"].get("twin", r["checkpoint"])["sha256"])
+        for r in own
+    ]
     if (asked["defended"], asked["weights"]) not in [*networks, *twins]:
         return False
     samples = asked.get("samples", "").removeprefix("claimed of ")

@@ -10,7 +10,7 @@ import re
 import types
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import EllipsisType, FunctionType
 from typing import Any
 
@@ -36,7 +36,7 @@ NAMELESS = "the network"
 """What the root is called, whose path is empty."""
 
 
-def network(module: nn.Module) -> dict[str, Any]:
+def network(module: nn.Module, without: Collection[str] = ()) -> dict[str, Any]:
     """What identifies a network: its classes' code, what each submodule is set to, and all tensors.
 
     Of every submodule by its path: class, ``extra_repr``, the attributes in its ``__dict__`` and its hooks,
@@ -46,6 +46,10 @@ def network(module: nn.Module) -> dict[str, Any]:
     does the device. What a pass leaves behind in an attribute does, and so does which submodules are one and
     the same.
 
+    Args:
+        module: The network.
+        without: Names of tensors that don't count, since a pass changes them.
+
     Returns:
         JSON-able; equal for the same network in another process.
 
@@ -54,7 +58,7 @@ def network(module: nn.Module) -> dict[str, Any]:
             open file, a module compiled to TorchScript, weights without a size.
     """
     try:
-        return _Walk().network(module)
+        return _Walk(without).network(module)
     except RecursionError:
         raise Unidentified(f"{_name(type(module))}: it holds objects too deep to be told apart") from None
 
@@ -76,7 +80,8 @@ def thing(o: Any, at: str = "operation") -> dict[str, Any]:
 class _Walk:
     """One look at a network, which remembers what it has met."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: Collection[str] = ()) -> None:
+        self.without = without
         self.codes: dict[str, str] = {}
         # what is bound in a class is said where it is first met
         self.classes: set[type] = set()
@@ -103,8 +108,9 @@ class _Walk:
             self.kept.append(one)
             submodules[path] = self._one(one, where)
             for name, tensor in (*one._parameters.items(), *one._buffers.items()):
-                if tensor is not None:
-                    tensors[f"{path}.{name}".removeprefix(".")] = tensor
+                whole = f"{path}.{name}".removeprefix(".")
+                if tensor is not None and (at or whole not in self.without):
+                    tensors[whole] = tensor
         return {"modules": submodules, "tensors": self._tensors(tensors, at or NAMELESS)}
 
     def _one(self, module: nn.Module, at: str) -> dict[str, Any]:
@@ -115,7 +121,7 @@ class _Walk:
             raise Unidentified(f"{at}: compiled, and its source isn't to be had; give the module itself")
         found = {"class": self._class(type(module), at), "repr": _without_addresses(module.extra_repr())}
         for name, value in sorted(vars(module).items()):
-            if name not in OWN:
+            if name not in OWN and f"{at}.{name}".removeprefix(f"{NAMELESS}.") not in self.without:
                 found[f".{name}"] = self.value(value, f"{at}.{name}")
         for name in HOOKS:
             # their numbers count up over a process

@@ -179,7 +179,11 @@ class Fitting:
                     raise TrainingError(f"training diverged: loss is {mean} after epoch {epoch + 1}; {LOWER}")
                 bar.set_postfix(epoch=f"{epoch + 1}/{plan.epochs}", loss=f"{mean:.4f}")
         network.eval().requires_grad_(False)
-        return Behind(defended.twin, masks).eval()
+        twin = defended.twin
+        # what goes on drawing where that can't be switched off draws here, too
+        if twin is None or twin.network is not network:
+            twin = defended.behind({})
+        return Behind(twin, masks).eval()
 
 
 def batch_sizes(count: int, batch_size: int) -> list[int]:

@@ -4,7 +4,7 @@ Here belongs when a network is trained, found again, or refused. How it is train
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,20 +77,29 @@ def trained(plan: Plan, dataset: Dataset, store: Store, device: torch.device) ->
             set_aside(error)
 
 
-def foreign(plan: Plan, shape: tuple[int, int, int], device: torch.device) -> Trained:
+def hash_of(network: nn.Module, without: Collection[str] = ()) -> str:
+    """The hash of a network's weights and buffers, but for those that a pass changes."""
+    state = {name: tensor for name, tensor in state_of(network).items() if name not in without}
+    return fingerprint.hash_tensors(state)
+
+
+def foreign(
+    plan: Plan, shape: tuple[int, int, int], device: torch.device, without: Collection[str] = ()
+) -> Trained:
     """A network with somebody else's weights.
 
     Args:
         plan: Whose way fits nothing.
         shape: (channels, height, width) of an image.
         device: Where the network is to be.
+        without: Names of tensors that its hash leaves out.
 
     Raises:
         WeightsError: as the way does.
     """
     start = time.perf_counter()
     network = plan.way(untrained(plan, shape)).to(device).eval().requires_grad_(False)
-    sha256 = fingerprint.hash_tensors(state_of(network))
+    sha256 = hash_of(network, without)
     return Trained(network, key_of("checkpoints", plan.settings), sha256, time.perf_counter() - start)
 
 
