@@ -215,8 +215,8 @@ Planted = tuple[str, str, str, str]
 # fmt: off
 BY_MODULE: dict[str, list[Planted]] = {
     "bench/attacks/base.py": [
-        ("an average is over copies of one draw", 'if getattr(model, "shared_draws", False) or', "if", f"{SHARED}an_attack_is_told_and_averages_over_passes"),
-        ("a whole batch passes several times at once", '"shared_draws", False) or whole_batches(model):', '"shared_draws", False):',
+        ("an average is over copies of one draw", 'return getattr(model, "shared_draws", False) or', "return", f"{SHARED}an_attack_is_told_and_averages_over_passes"),
+        ("a whole batch passes several times at once", '"shared_draws", False) or whole_batches(model)', '"shared_draws", False)',
          f"{WHOLE}draws_are_passes {WHOLE}every_pass_has_every_image_at_its_place"),
         ("what is finished leaves a whole batch", "return _Rows(model, x, rows) if whole_batches(model) else model", "return model",
          f"{WHOLE}every_pass_has_every_image_at_its_place"),
@@ -324,7 +324,9 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKS}deepfool.py::test_more_draws_to_accept_make_claims_that_last"),
         ("gradients of draws are summed", "every.mean(axis=2)", "every.sum(axis=2)",
          f"{ATTACKS}deepfool.py::test_averaging_over_draws_does_not_change_a_model_that_stands_still"),
-        ("classes are mixed up where each has a pass", "ep.stack(gradients, axis=1) if whole", "ep.stack(gradients, axis=0) if whole",
+        ("draws of classes are copies of one", "whole_batches(model) or (self.gradient_draws > 1 and draws_are_passes(model))", "whole_batches(model)",
+         f"{ATTACKS}base.py::test_a_gradient_over_draws_that_a_pass_shares_is_of_several_passes"),
+        ("classes are mixed up where each has a pass", "ep.stack(gradients, axis=1) if apart", "ep.stack(gradients, axis=0) if apart",
          f"{WHOLE}images_that_do_not_depend_on_others_come_out_the_same"),
         ("finished images go back while others move", "self._judge(at(model, result, rows), xp", "self._judge(at(model, x, rows), xp",
          f"{WHOLE}an_image_that_is_finished_stays_as_it_comes_back"),

@@ -274,6 +274,11 @@ class _Rows(Model):
         return self.model(put(self.x, self.rows, inputs))[self.rows]
 
 
+def draws_are_passes(model: Model) -> bool:
+    """Whether a pass has only one draw of each row to give, see ``pass_draws``."""
+    return getattr(model, "shared_draws", False) or whole_batches(model)
+
+
 def pass_draws(model: Model, x: ep.Tensor, draws: int) -> ep.Tensor:
     """Logits of ``draws`` draws, shape ``(draws * batch, classes)``: all rows, then again.
 
@@ -283,7 +288,7 @@ def pass_draws(model: Model, x: ep.Tensor, draws: int) -> ep.Tensor:
     """
     if draws == 1:
         return model(x)
-    if getattr(model, "shared_draws", False) or whole_batches(model):
+    if draws_are_passes(model):
         return ep.concatenate([model(x) for _ in range(draws)], axis=0)
     return model(ep.tile(x, (draws,) + (1,) * (x.ndim - 1)))
 

@@ -11,7 +11,7 @@ from foolbox.criteria import Criterion, TargetedMisclassification
 from foolbox.distances import l2
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, at, put, whole_batches
+from .base import BatchAttack, Progress, at, draws_are_passes, put, whole_batches
 from .criteria import TopKMisclassification, holds, take
 
 # A pass for gradients holds one copy of an image per class. It is cut at this many, or at the size of
@@ -43,7 +43,8 @@ class DeepFoolAttack(BatchAttack):
 
     A step costs one pass for the logits, and a forward and a backward pass per class that is still
     considered, of the images that are left. EagerPy can't keep a graph for several backward passes,
-    so the classes lie along the batch axis, or have passes of their own with ``whole_batches``.
+    so the classes lie along the batch axis, or have passes of their own with ``whole_batches``, and where
+    several draws of each have to be passes.
 
     On a random model an image is left alone as soon as it holds on ``accept_draws`` draws. Otherwise
     the step answers the draw on which it failed: that draw says for all classes at once how far they
@@ -179,13 +180,13 @@ class DeepFoolAttack(BatchAttack):
         gradient = ep.value_and_grad_fn(x, difference)
         copies = classes.shape[1] * self.gradient_draws
         rows, classes_ = np.repeat(np.arange(len(x)), copies), np.repeat(classes, self.gradient_draws)
-        whole = whole_batches(model)
-        if whole:  # every row once a pass
+        apart = whole_batches(model) or (self.gradient_draws > 1 and draws_are_passes(model))
+        if apart:  # every row once a pass
             parts = [slice(start, None, copies) for start in range(copies)]
         else:
             parts = [slice(start, start + limit) for start in range(0, len(rows), limit)]
         gradients = [gradient(x[rows[part]], classes_[part], own[rows[part]])[1] for part in parts]
-        every = ep.stack(gradients, axis=1) if whole else ep.concatenate(gradients)
+        every = ep.stack(gradients, axis=1) if apart else ep.concatenate(gradients)
         every = every.reshape((*classes.shape, self.gradient_draws, -1))
         return every.squeeze(axis=2) if self.gradient_draws == 1 else every.mean(axis=2)
 

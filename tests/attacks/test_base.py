@@ -412,6 +412,16 @@ def test_a_model_that_says_nothing_is_not_passed_what_is_finished(company, attac
     assert at(model, ep.astensor(x), START) is model
 
 
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_gradient_over_draws_that_a_pass_shares_is_of_several_passes(company, attack):
+    net, model, x, labels = company
+    model.shared_draws = True
+    # one step size, since several may share a draw
+    short(attack, gradient_draws=2)(model, x, labels, epsilons=0.2)
+    for batch in net.passed:
+        assert len(batch[:, 0, 0, 0].mul(8).round().unique()) == len(batch)
+
+
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_in_whole_batches_the_loss_of_the_rows_asked_about_is_differentiated(tensor, backend):
     rng = np.random.default_rng(0)
