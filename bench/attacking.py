@@ -92,6 +92,7 @@ def attack(
     successes: int | None = None,
     progress: bool | None = None,
     shared_draws: bool = False,
+    whole_batches: bool = False,
 ) -> Attacked:
     """Attacks images, a batch at a time.
 
@@ -112,6 +113,10 @@ def attack(
         successes: Stop after so many claimed rows; None: attack every row.
         progress: Whether a bar is shown; None: where there is a terminal.
         shared_draws: Whether images of a pass share a draw, which the attack's model says then.
+        whole_batches: Whether an image's logits depend on the others of its batch, which the attack's model
+            says then: each batch is attacked as a whole and in one size (the last one may be smaller), also
+            for ``successes``, and never image by image where the attack has no point to start from: its
+            images then count as such.
 
     Raises:
         AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
@@ -123,6 +128,8 @@ def attack(
     victim = PyTorchModel(model, bounds=(0, 1), device=device)
     # ours ask it, see attacks.base.pass_draws
     victim.shared_draws = shared_draws  # type: ignore[attr-defined]
+    # and attacks.base.at
+    victim.whole_batches = whole_batches  # type: ignore[attr-defined]
     results: list[_Rows] = []
     passes = Passes()
     start = time.perf_counter()
@@ -141,11 +148,11 @@ def attack(
     with bar, seeded(seed, device):
         while tried < len(images) and (successes is None or succeeded < successes):
             # few are tried too many, and the last ones are not tried one by one
-            wanted = len(images) if successes is None else max(successes - succeeded, 50)
+            wanted = len(images) if successes is None or whole_batches else max(successes - succeeded, 50)
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
             with counted(model) as seen, settings_kept(), hooks_kept(model):
                 given = unit(images[batch]).to(device)
-                results.append(_batch(run, name, epsilon, victim, given, goal, batch, **said))
+                results.append(_batch(run, name, epsilon, victim, given, goal, batch, whole_batches, **said))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
             passes.backward += seen.backward
@@ -229,6 +236,7 @@ def _batch(
     images: Tensor,
     goal: Callable[[slice], Criterion],
     batch: slice,
+    whole_batches: bool,
     **said: Callable[[int, int], object],
 ) -> _Rows:
     try:
@@ -239,9 +247,9 @@ def _batch(
         asserted = foolboxes and isinstance(error, AssertionError)
         if not asserted and not any(words in str(error) for words in NO_START):
             raise
-        if len(images) == 1:
-            one = np.ones(1, dtype=bool)
-            return _Rows(images.cpu(), ~one, given_up=~one, too_far=~one, without_start=one)
+        if len(images) == 1 or whole_batches:
+            every = np.ones(len(images), dtype=bool)
+            return _Rows(images.cpu(), ~every, given_up=~every, too_far=~every, without_start=every)
         rows = [
             _batch(
                 run,
@@ -251,6 +259,7 @@ def _batch(
                 images[i : i + 1],
                 goal,
                 slice(batch.start + i, batch.start + i + 1),
+                whole_batches,
             )
             for i in range(len(images))
         ]

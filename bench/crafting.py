@@ -34,6 +34,7 @@ class Order:
         goals: A target for each image, shape (n,), where they are given; None: ``targets`` says which.
         progress: Whether a bar is shown; None: where there is a terminal.
         shared_draws: Whether images of a pass share a draw.
+        whole_batches: Whether an image's logits depend on the others of its batch.
     """
 
     attack: Callable[..., Any]
@@ -49,6 +50,7 @@ class Order:
     goals: np.ndarray | None = None
     progress: bool | None = None
     shared_draws: bool = False
+    whole_batches: bool = False
 
 
 def craft(
@@ -99,6 +101,7 @@ def craft(
             successes=order.samples if order.count == "successes" else None,
             progress=order.progress,
             shared_draws=order.shared_draws,
+            whole_batches=order.whole_batches,
         )
     count = len(attacked.images)
     arrays = {

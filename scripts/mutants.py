@@ -205,6 +205,7 @@ PROGRESS = "tests/analysis/test_progress.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
+WHOLE = f"{ATTACKS}base.py::test_in_whole_batches_"
 DATASETS = "tests/datasets/test_datasets.py::test_"
 NPZ = "tests/datasets/test_npz_file.py::test_"
 IMAGE_FILES = "tests/datasets/test_image_files.py::test_"
@@ -214,7 +215,21 @@ Planted = tuple[str, str, str, str]
 # fmt: off
 BY_MODULE: dict[str, list[Planted]] = {
     "bench/attacks/base.py": [
-        ("an average is over copies of one draw", 'if getattr(model, "shared_draws", False):', "if False:", f"{SHARED}an_attack_is_told_and_averages_over_passes"),
+        ("an average is over copies of one draw", 'return getattr(model, "shared_draws", False) or', "return", f"{SHARED}an_attack_is_told_and_averages_over_passes"),
+        ("a whole batch passes several times at once", '"shared_draws", False) or whole_batches(model)', '"shared_draws", False)',
+         f"{WHOLE}draws_are_passes {WHOLE}every_pass_has_every_image_at_its_place"),
+        ("what is finished leaves a whole batch", "return _Rows(model, x, rows) if whole_batches(model) else model", "return model",
+         f"{WHOLE}every_pass_has_every_image_at_its_place"),
+        ("every batch passes as a whole", "return _Rows(model, x, rows) if whole_batches(model) else model", "return _Rows(model, x, rows)",
+         f"{ATTACKS}base.py::test_a_model_that_says_nothing_is_not_passed_what_is_finished"),
+        ("images of a whole batch change places", "put(self.x, self.rows, inputs))[self.rows]", "put(self.x, self.rows[::-1], inputs))[self.rows[::-1]]",
+         f"{WHOLE}every_pass_has_every_image_at_its_place"),
+        ("a row's logits are another's of its whole batch", "put(self.x, self.rows, inputs))[self.rows]", "put(self.x, self.rows, inputs))[self.rows[::-1]]",
+         f"{WHOLE}the_loss_of_the_rows_asked_about_is_differentiated"),
+        ("the others of a whole batch are as they were", "pass_draws(at(model, batch, rows), z.", "pass_draws(at(model, x, rows), z.",
+         f"{WHOLE}the_loss_of_the_rows_asked_about_is_differentiated"),
+        ("claims are of other batches than come back", "            changed = accepted | changed\n", "            pass\n",
+         f"{WHOLE}claims_hold_in_the_batch_that_comes_back"),
         ("claims need one draw, whatever accept_draws says",
          "drawn[: self.accept_draws].all(axis=0)", "drawn[:1].all(axis=0)",
          f"{ATTACKS}base.py::test_draws_made_for_the_gradient_count_as_accepting_ones"),
@@ -222,7 +237,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "drawn[: self.accept_draws].all(axis=0)", "drawn[: self.accept_draws].any(axis=0)",
          f"{ATTACKS}base.py::test_draws_made_for_the_gradient_count_as_accepting_ones"),
         ("clipped images keep their claim",
-         "return put(xp, beyond, clipped), put(accepted, beyond, held)", "return put(xp, beyond, clipped), accepted",
+         "np.where(changed, held, accepted)", "accepted",
          f"{ATTACKS}base.py::test_claim_is_not_drawn_again_unless_clipping_changes_the_image"),
         ("clipping forgets the bounds",
          "clipped = ep.clip(clipped, *model.bounds)", "clipped = clipped + 1",
@@ -309,12 +324,22 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKS}deepfool.py::test_more_draws_to_accept_make_claims_that_last"),
         ("gradients of draws are summed", "every.mean(axis=2)", "every.sum(axis=2)",
          f"{ATTACKS}deepfool.py::test_averaging_over_draws_does_not_change_a_model_that_stands_still"),
+        ("draws of classes are copies of one", "whole_batches(model) or (self.gradient_draws > 1 and draws_are_passes(model))", "whole_batches(model)",
+         f"{ATTACKS}base.py::test_a_gradient_over_draws_that_a_pass_shares_is_of_several_passes"),
+        ("classes are mixed up where each has a pass", "ep.stack(gradients, axis=1) if apart", "ep.stack(gradients, axis=0) if apart",
+         f"{WHOLE}images_that_do_not_depend_on_others_come_out_the_same"),
+        ("finished images go back while others move", "self._judge(at(model, result, rows), xp", "self._judge(at(model, x, rows), xp",
+         f"{WHOLE}an_image_that_is_finished_stays_as_it_comes_back"),
+        ("an image that is judged again leaves its batch", "logits = at(model, x, again)(x[again])", "logits = model(x[again])",
+         f"{WHOLE}every_pass_has_every_image_at_its_place"),
     ],
     "bench/attacks/gradient_sign.py": [
         ("untargeted steps go down", "return (-sign if targeted else sign)", "return (-sign)",
          f"{ATTACKS}gradient_sign.py::test_fixed_epsilon_takes_exactly_the_published_step"),
         ("the grid starts a step late", "np.arange(1, count + 1)", "np.arange(2, count + 2)",
          f"{ATTACKS}gradient_sign.py::test_search_agrees_with_every_epsilon_of_the_grid"),
+        ("a whole batch passes at several steps", "here = 1 if whole_batches(model) else max(", "here = max(",
+         f"{WHOLE}images_that_do_not_depend_on_others_come_out_the_same"),
         ("the last success of a pass, not the first", "first = held.argmax(axis=0)", "first = (len(held) - 1 - held[::-1].argmax(axis=0))",
          f"{ATTACKS}gradient_sign.py::test_search_agrees_with_every_epsilon_of_the_grid"),
         ("steps leave the bounds", "ep.clip(x[tried] + atleast_kd(sizes, x.ndim) * sign[tried], *model.bounds)",
@@ -691,6 +716,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_cell.py::test_all_targets_attacks_each_image_once_for_every_wrong_class"),
     ],
     "bench/crafting.py": [
+        ("an attack isn't told that batches are whole", "            whole_batches=order.whole_batches,\n", "", f"{ATTACKING}an_attack_is_told_that_batches_are_whole"),
         ("a random start is of the masks' draws", 'seed=derive_seed(order.seed, "attack start")', 'seed=derive_seed(order.seed, "attack")', "tests/test_attacking.py::test_a_random_start_is_not_the_masks_own_draws"),
         ("all images are attacked", 'right[: order.samples] if order.count == "images" else right', "right", "tests/test_cell.py tests/test_kept_apart.py"),
         ("labels are of other images", '"labels": y[chosen[:count]]', '"labels": y[:count]', "tests/test_cell.py tests/test_kept_apart.py tests/test_own_network.py"),
@@ -892,6 +918,10 @@ BY_MODULE: dict[str, list[Planted]] = {
     ],
     "bench/attacking.py": [
         ("a handler of logging's stays", "            logging.root.removeHandler(added)\n", "            pass\n", f"{API}an_attack_that_logs_leaves_no_handler_that_prints"),
+        ("a whole batch is attacked again one by one", "if len(images) == 1 or whole_batches:", "if len(images) == 1:",
+         f"{ATTACKING}a_batch_without_a_point_to_start_from_is_attacked_again_one_by_one_or_as_a_whole_given_up"),
+        ("whole batches get smaller towards the last success", "if successes is None or whole_batches else", "if successes is None else",
+         f"{ATTACKING}whole_batches_are_of_one_size_while_successes_are_counted"),
         ("the bar waits for the end of a batch", "    if successes is None and type(run)", "    if False and type(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",

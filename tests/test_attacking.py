@@ -18,12 +18,14 @@ from bench.defended import Defended
 CPU = torch.device("cpu")
 
 
-def crafted(run: Any, network: nn.Module, images: torch.Tensor) -> attacking.Attacked:
+def crafted(
+    run: Any, network: nn.Module, images: torch.Tensor, batch_size: int = 2, **settings: Any
+) -> attacking.Attacked:
     labels = torch.zeros(len(images), dtype=torch.int64)
     with Defended(network).model(0) as model:
         return attacking.attack(
             run, "mine", None, lambda rows: Misclassification(labels[rows]), model, images,
-            device=CPU, seed=0, batch_size=2,
+            device=CPU, seed=0, batch_size=batch_size, **settings,
         )  # fmt: skip
 
 
@@ -156,3 +158,67 @@ def test_a_random_start_is_not_the_masks_own_draws() -> None:
     craft(order, defended, x, np.zeros(4, np.int64), 25, np.arange(4))
     assert starts[0].shape == masks[0].shape
     assert not torch.equal(starts[0], masks[0])
+
+
+class Sizes:
+    """An attack that looks at its batches and whether its model is passed whole ones; fails on the first."""
+
+    def __init__(self, error: str = ""):
+        self.error, self.seen, self.whole = error, [], []
+
+    def __call__(self, model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: Any) -> Any:
+        self.seen.append(len(inputs))
+        self.whole.append(model.whole_batches)
+        if self.error and len(self.seen) == 1:
+            raise ValueError(self.error)
+        return inputs, inputs, torch.ones(len(inputs), dtype=torch.bool)
+
+
+def test_a_batch_without_a_point_to_start_from_is_attacked_again_one_by_one_or_as_a_whole_given_up(
+    network: nn.Module, images: torch.Tensor
+) -> None:
+    error = "init_attack failed for 1 of 3 inputs"
+    one_by_one, whole = Sizes(error), Sizes(error)
+    found = crafted(one_by_one, network, images, 3)
+    assert one_by_one.seen == [3, 1, 1, 1, 2]
+    assert not any(one_by_one.whole)
+    assert not found.without_start.any()
+    found = crafted(whole, network, images, 3, whole_batches=True)
+    assert whole.seen == [3, 2]
+    assert all(whole.whole)
+    assert found.without_start.tolist() == [True] * 3 + [False] * 2
+    assert found.claimed.tolist() == [False] * 3 + [True] * 2
+    assert torch.equal(found.images, unit(images))
+
+
+def test_whole_batches_are_of_one_size_while_successes_are_counted(
+    network: nn.Module, images: torch.Tensor
+) -> None:
+    many = images.repeat(40, 1, 1, 1)
+    some, whole = Sizes(), Sizes()
+    crafted(some, network, many, 60, successes=70)
+    assert some.seen == [60, 50]
+    found = crafted(whole, network, many, 60, successes=70, whole_batches=True)
+    assert whole.seen == [60, 60]
+    assert len(found.images) == 70
+
+
+def test_an_attack_is_told_that_batches_are_whole(network: nn.Module) -> None:
+    x = np.random.default_rng(0).random((4, 1, 4, 4), dtype=np.float32)
+    for whole in (False, True):
+        asks = Sizes()
+        order = Order(
+            asks,
+            "asks",
+            None,
+            "untargeted",
+            None,
+            None,
+            "images",
+            4,
+            seed=0,
+            batch_size=4,
+            whole_batches=whole,
+        )
+        craft(order, Defended(network), x, np.zeros(4, np.int64), 3, np.arange(4))
+        assert asks.whole == [whole]

@@ -19,6 +19,7 @@ from foolbox.attacks.base import (
 from foolbox.criteria import Criterion
 from foolbox.devutils import atleast_kd
 from foolbox.models import Model
+from foolbox.types import Bounds
 
 from .criteria import check_rows, holds, take
 
@@ -35,6 +36,11 @@ class BatchAttack(MinimizationAttack, ABC):
     (one: the papers' protocol), and only a row that clipping to ``epsilon`` changes is passed
     again. On a deterministic model the two are the same. A row that the attack fails on comes back
     as it was, with success False.
+
+    Of a model that says ``whole_batches = True`` every pass is of the whole batch, see ``at``. There a
+    claim is of the batch that comes back, all of it: it held on ``accept_draws`` draws of that, and a row
+    that the search saw succeed beside others and that no longer does keeps its image without a claim, since
+    to take it back would change the batch once more.
 
     What a claim means: with ``accept_draws=1`` that one draw of the defence was fooled, which the
     search has picked among many, so that fresh draws may well be fooled far less often. With more,
@@ -132,7 +138,11 @@ class BatchAttack(MinimizationAttack, ABC):
         limits = [epsilon for epsilon in epsilons if epsilon is not None]
         early_stop = min(limits) if limits and len(limits) == len(epsilons) else None
         xp, accepted = self._minimize(model, x, criterion, early_stop, progress)
-        return [(xp, *self._clip(model, x, xp, accepted, criterion, epsilon)) for epsilon in epsilons]
+        results = []
+        for epsilon in epsilons:
+            clipped, kept, changed = self._clip(model, x, xp, accepted, epsilon)
+            results.append((xp, clipped, self._claimed(model, clipped, criterion, kept, changed)))
+        return results
 
     def _clip(
         self,
@@ -140,24 +150,35 @@ class BatchAttack(MinimizationAttack, ABC):
         x: ep.Tensor,
         xp: ep.Tensor,
         accepted: ep.Tensor,
-        criterion: Criterion,
         epsilon: float | None,
-    ) -> tuple[ep.Tensor, ep.Tensor]:
+    ) -> tuple[ep.Tensor, np.ndarray, np.ndarray]:
+        """The images within epsilon, which are still accepted, and which have to be judged anew."""
+        kept, changed = accepted.numpy().copy(), np.zeros(len(x), dtype=bool)
         if epsilon is None:
-            return xp, accepted
+            return xp, kept, changed
         beyond = np.flatnonzero(~(self.distance(x, xp) <= epsilon).numpy())
         if not len(beyond):
-            return xp, accepted
-        x_beyond = x[beyond]
+            return xp, kept, changed
+        clipped = x[beyond]
         try:
-            clipped = self.distance.clip_perturbation(x_beyond, xp[beyond], epsilon)
+            clipped = self.distance.clip_perturbation(clipped, xp[beyond], epsilon)
             clipped = ep.clip(clipped, *model.bounds)
-            held = accepts(model, clipped, take(criterion, beyond), self.accept_draws)
+            changed[beyond] = True
         except (
             NotImplementedError
         ):  # Foolbox can't shrink an L0 norm, and which pixel to give up is anyone's guess
-            clipped, held = x_beyond, accepted[beyond] != accepted[beyond]
-        return put(xp, beyond, clipped), put(accepted, beyond, held)
+            kept[beyond] = False
+        return put(xp, beyond, clipped), kept, changed
+
+    def _claimed(
+        self, model: Model, xp: ep.Tensor, criterion: Criterion, accepted: np.ndarray, changed: np.ndarray
+    ) -> ep.Tensor:
+        """Which rows of what comes back are claimed: those accepted, once more where they have changed."""
+        if whole_batches(model):
+            # the search has seen each beside what the others were at that time
+            changed = accepted | changed
+        held = confirm(model, xp, criterion, changed, self.accept_draws)
+        return ep.from_numpy(xp, np.where(changed, held, accepted))
 
     def _minimize(
         self,
@@ -195,7 +216,7 @@ class BatchAttack(MinimizationAttack, ABC):
         of rows that held on all of them and are wanted.
 
         Args:
-            model: The model that gave the logits.
+            model: The model that gave the logits, at these rows where they are some of a batch.
             x: Images, shape ``(batch, ...)``.
             criterion: Their criterion.
             logits: What ``draws`` passes gave for them, as ``pass_draws`` returns it.
@@ -215,16 +236,59 @@ class BatchAttack(MinimizationAttack, ABC):
         return np.where(asked, confirmed, held)
 
 
+def whole_batches(model: Model) -> bool:
+    """Whether the model says that a row's logits depend on the other rows of its batch."""
+    return getattr(model, "whole_batches", False)
+
+
+def at(model: Model, x: ep.Tensor, rows: np.ndarray) -> Model:
+    """What takes images of some rows of a batch and gives their logits, in the order of the rows.
+
+    It is the model itself, to which only these rows are passed. Of a model that says ``whole_batches =
+    True`` it passes the whole batch, with these rows in their places and the others as they are in ``x``.
+    So an attack passes through this all that isn't the batch that it was given, and never a row twice.
+
+    Args:
+        model: The model, or what this gave for a batch of which ``x`` are the rows.
+        x: The batch, shape ``(batch, ...)``. An attack gives it as it would come back by now: each row at
+            its best so far, or its original. What a row that is finished last tried isn't seen again, and
+            the others are to succeed beside what is.
+        rows: Which, integers, each once.
+    """
+    return _Rows(model, x, rows) if whole_batches(model) else model
+
+
+class _Rows(Model):
+    """A model of some rows of a batch, for which the whole of it passes."""
+
+    whole_batches = True
+
+    def __init__(self, model: Model, x: ep.Tensor, rows: np.ndarray):
+        self.model, self.x, self.rows = model, x, rows
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.model.bounds
+
+    def __call__(self, inputs: Any) -> Any:
+        return self.model(put(self.x, self.rows, inputs))[self.rows]
+
+
+def draws_are_passes(model: Model) -> bool:
+    """Whether a pass has only one draw of each row to give, see ``pass_draws``."""
+    return getattr(model, "shared_draws", False) or whole_batches(model)
+
+
 def pass_draws(model: Model, x: ep.Tensor, draws: int) -> ep.Tensor:
     """Logits of ``draws`` draws, shape ``(draws * batch, classes)``: all rows, then again.
 
     They are of one pass, since every row of a batch has a draw of its own. Of a model that says
     ``shared_draws = True`` they are of as many passes: there all rows of a pass share one draw, and more of
-    them would be no more draws.
+    them would be no more draws. So they are with ``whole_batches``, where a pass is of the batch as it is.
     """
     if draws == 1:
         return model(x)
-    if getattr(model, "shared_draws", False):
+    if draws_are_passes(model):
         return ep.concatenate([model(x) for _ in range(draws)], axis=0)
     return model(ep.tile(x, (draws,) + (1,) * (x.ndim - 1)))
 
@@ -246,7 +310,7 @@ def row_gradients(
     loss: Callable[[Criterion, ep.Tensor], ep.Tensor],
     draws: int,
     mean: Callable[[ep.Tensor, int], ep.Tensor] = mean_draws,
-) -> Callable[[ep.Tensor, np.ndarray], tuple[ep.Tensor, ep.Tensor, ep.Tensor]]:
+) -> Callable[[ep.Tensor, np.ndarray, ep.Tensor], tuple[ep.Tensor, ep.Tensor, ep.Tensor]]:
     """A function that gives each row's loss and its gradient, averaged over draws, from one pass.
 
     Args:
@@ -258,20 +322,23 @@ def row_gradients(
         mean: Of the losses of every draw and ``draws``, the loss of each row.
 
     Returns:
-        A function of some perturbed images, in any shape, and of the rows they belong to. It returns
-        losses ``(rows,)``, logits as ``pass_draws`` does, and gradients in the shape of the images,
-        0 where they aren't a number.
+        A function of some perturbed images, in any shape, of the rows they belong to, and of the batch that
+        these are of, as ``at`` takes it. It returns losses ``(rows,)``, logits as ``pass_draws`` does, and
+        gradients in the shape of the images, 0 where they aren't a number: those of the sum of these rows'
+        losses, where a row's depends on others.
     """
 
-    def summed(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, tuple[ep.Tensor, ep.Tensor]]:
-        logits = pass_draws(model, z.reshape((len(rows), *x.shape[1:])), draws)
+    def summed(
+        z: ep.Tensor, rows: np.ndarray, batch: ep.Tensor
+    ) -> tuple[ep.Tensor, tuple[ep.Tensor, ep.Tensor]]:
+        logits = pass_draws(at(model, batch, rows), z.reshape((len(rows), *x.shape[1:])), draws)
         losses = mean(loss(repeat(take(criterion, rows), len(rows), draws), logits), draws)
         return losses.sum(), (losses, logits)
 
     value_and_grad = ep.value_and_grad_fn(x, summed, has_aux=True)
 
-    def evaluate(z: ep.Tensor, rows: np.ndarray) -> tuple[ep.Tensor, ep.Tensor, ep.Tensor]:
-        _, (losses, logits), gradient = value_and_grad(z, rows)
+    def evaluate(z: ep.Tensor, rows: np.ndarray, batch: ep.Tensor) -> tuple[ep.Tensor, ep.Tensor, ep.Tensor]:
+        _, (losses, logits), gradient = value_and_grad(z, rows, batch)
         return losses, logits, ep.where(gradient.isnan(), 0.0, gradient)
 
     return evaluate
@@ -287,20 +354,15 @@ def confirm(
 ) -> np.ndarray:
     """Which of the rows that held so far hold on ``draws`` fresh passes too, booleans ``(batch,)``.
 
-    A row that fails once isn't passed again.
+    A row that fails once isn't asked about again.
     """
     held = held.copy()
     for _ in range(draws):
         rows = np.flatnonzero(held)
         if not len(rows):
             break
-        held[rows] = holds(take(criterion, rows), model(x[rows]), confidence).numpy()
+        held[rows] = holds(take(criterion, rows), at(model, x, rows)(x[rows]), confidence).numpy()
     return held
-
-
-def accepts(model: Model, x: ep.Tensor, criterion: Criterion, draws: int) -> ep.Tensor:
-    """Whether the criterion holds on every one of ``draws`` fresh passes, booleans ``(batch,)``."""
-    return ep.from_numpy(x, confirm(model, x, criterion, np.ones(len(x), dtype=bool), draws))
 
 
 def rowwise(which: ep.Tensor, a: ep.Tensor, b: ep.Tensor) -> ep.Tensor:

@@ -10,7 +10,7 @@ from foolbox.devutils import flatten
 from foolbox.distances import l0
 from foolbox.models import Model
 
-from .base import Progress, put, row_gradients, rowwise
+from .base import Progress, at, put, row_gradients, rowwise
 from .carlini_wagner import Adam, CarliniWagnerAttack, column
 from .criteria import take
 
@@ -127,7 +127,7 @@ class CarliniWagnerL0Attack(CarliniWagnerAttack):
         lower, upper = model.bounds
         range_ = upper - lower
         evaluate = row_gradients(model, x, criterion, self.hinge, self.gradient_draws)
-        loss, logits, gradient = evaluate(x, np.arange(n))
+        loss, logits, gradient = evaluate(x, np.arange(n), x)
         accepted = self.accept(model, x, criterion, logits, self.confidence)
         hinge = loss.numpy()
 
@@ -150,12 +150,13 @@ class CarliniWagnerL0Attack(CarliniWagnerAttack):
                 progress(n - len(rows), n)
             mask = ep.from_numpy(x, sets.allowed[rows].reshape(len(rows), *self._shape(x.shape[1:])))
             z = ep.where(mask, w, x0)
-            loss, logits, gradient = evaluate(z, rows)
+            loss, logits, gradient = evaluate(z, rows, best)
             slopes = rowwise(loss > 0, gradient, slopes)
             r = z - x0
             norm = flatten(r).square().sum(axis=-1).sqrt().numpy()
             nearer = norm < nearest[rows]
-            held = self.accept(model, z, take(criterion, rows), logits, self.confidence, wanted=nearer)
+            there, goal = at(model, best, rows), take(criterion, rows)
+            held = self.accept(there, z, goal, logits, self.confidence, wanted=nearer)
             nearer &= held
             nearest[rows[nearer]] = norm[nearer]
             found = rowwise(ep.from_numpy(x, nearer), z, found)

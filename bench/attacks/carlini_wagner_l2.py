@@ -12,7 +12,7 @@ from foolbox.devutils import flatten
 from foolbox.distances import l2
 from foolbox.models import Model
 
-from .base import Progress, put, row_gradients
+from .base import Progress, at, put, row_gradients
 from .carlini_wagner import Adam, CarliniWagnerAttack, column
 from .criteria import take
 
@@ -121,7 +121,7 @@ class CarliniWagnerL2Attack(CarliniWagnerAttack):
         middle, half = (lower + upper) / 2, (upper - lower) / 2 / SPAN
         edge = math.atanh(SPAN)
         evaluate = row_gradients(model, x, criterion, self.hinge, self.gradient_draws)
-        loss, logits, gradient = evaluate(x, np.arange(n))
+        loss, logits, gradient = evaluate(x, np.arange(n), x)
         accepted = self.accept(model, x, criterion, logits, self.confidence)
         best, distance = x, np.where(accepted, 0.0, np.inf)
 
@@ -142,12 +142,13 @@ class CarliniWagnerL2Attack(CarliniWagnerAttack):
                 progress(n - len(rows), n)
             tanh = w.tanh()
             z = ep.clip(middle + half * tanh, lower, upper)
-            loss, logits, gradient = evaluate(z, rows)
+            loss, logits, gradient = evaluate(z, rows, best)
             r = z - x0
             norm2 = flatten(r).square().sum(axis=-1)
             norm = norm2.sqrt().numpy()
             nearer = norm < distance[rows]
-            held = self.accept(model, z, take(criterion, rows), logits, self.confidence, wanted=nearer)
+            there, goal = at(model, best, rows), take(criterion, rows)
+            held = self.accept(there, z, goal, logits, self.confidence, wanted=nearer)
             nearer &= held
             best = put(best, rows[nearer], z[np.flatnonzero(nearer)])
             distance[rows[nearer]] = norm[nearer]

@@ -10,7 +10,7 @@ from foolbox.devutils import atleast_kd, flatten
 from foolbox.distances import linf
 from foolbox.models import Model
 
-from .base import Progress, put, row_gradients
+from .base import Progress, at, put, row_gradients
 from .carlini_wagner import Adam, CarliniWagnerAttack, column
 from .criteria import take
 
@@ -99,7 +99,7 @@ class CarliniWagnerLinfAttack(CarliniWagnerAttack):
         n = len(x)
         lower, upper = model.bounds
         evaluate = row_gradients(model, x, criterion, self.hinge, self.gradient_draws)
-        loss, logits, gradient = evaluate(x, np.arange(n))
+        loss, logits, gradient = evaluate(x, np.arange(n), x)
         accepted = self.accept(model, x, criterion, logits, self.confidence)
         best, distance = x, np.where(accepted, 0.0, np.inf)
 
@@ -116,10 +116,11 @@ class CarliniWagnerLinfAttack(CarliniWagnerAttack):
                 progress(n - len(rows), n)
             r, limit = w - x0, column(x, tau[rows], x.ndim)
             z = ep.clip(x0 + ep.maximum(ep.minimum(r, limit), -limit), lower, upper)
-            _, logits, gradient = evaluate(z, rows)
+            _, logits, gradient = evaluate(z, rows, best)
             norm = flatten(z - x0).abs().max(axis=-1).numpy()
             nearer = norm < distance[rows]
-            held = self.accept(model, z, take(criterion, rows), logits, self.confidence, wanted=nearer)
+            there, goal = at(model, best, rows), take(criterion, rows)
+            held = self.accept(there, z, goal, logits, self.confidence, wanted=nearer)
             nearer &= held
             best = put(best, rows[nearer], z[np.flatnonzero(nearer)])
             distance[rows[nearer]] = norm[nearer]

@@ -11,7 +11,7 @@ from foolbox.criteria import Criterion, TargetedMisclassification
 from foolbox.distances import l2
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, put
+from .base import BatchAttack, Progress, at, draws_are_passes, put, whole_batches
 from .criteria import TopKMisclassification, holds, take
 
 # A pass for gradients holds one copy of an image per class. It is cut at this many, or at the size of
@@ -43,7 +43,8 @@ class DeepFoolAttack(BatchAttack):
 
     A step costs one pass for the logits, and a forward and a backward pass per class that is still
     considered, of the images that are left. EagerPy can't keep a graph for several backward passes,
-    so the classes lie along the batch axis.
+    so the classes lie along the batch axis, or have passes of their own with ``whole_batches``, and where
+    several draws of each have to be passes.
 
     On a random model an image is left alone as soon as it holds on ``accept_draws`` draws. Otherwise
     the step answers the draw on which it failed: that draw says for all classes at once how far they
@@ -118,7 +119,7 @@ class DeepFoolAttack(BatchAttack):
         rows, xp = np.arange(len(x)), x
         stuck, classes = np.zeros(len(x), dtype=bool), None
         for step in range(self.steps + 1):
-            held, logits = self._judge(model, xp, take(criterion, rows))
+            held, logits = self._judge(at(model, result, rows), xp, take(criterion, rows))
             result = put(result, rows[held], xp[np.flatnonzero(held)])
             accepted[rows[held]] = True
             left = np.flatnonzero(~(held | stuck))
@@ -131,7 +132,8 @@ class DeepFoolAttack(BatchAttack):
             # a target has to pass whichever class is on top by now
             classes = self._candidates(logits, own[rows], k) if classes is None or targeted else classes[left]
             ahead = pick(logits, classes) - pick(logits, own[rows, None])
-            gradients = self._gradients(model, xp, own[rows], classes, limit=max(len(x), LARGEST_PASS))
+            there, limit = at(model, result, rows), max(len(x), LARGEST_PASS)
+            gradients = self._gradients(there, xp, own[rows], classes, limit)
             if targeted:  # the others have to fall behind
                 ahead, gradients = -ahead, -gradients
             distances, normals = boundaries(ahead, gradients)
@@ -154,7 +156,7 @@ class DeepFoolAttack(BatchAttack):
             again = np.flatnonzero(held)
             if not len(again):
                 break
-            logits = model(x[again])
+            logits = at(model, x, again)(x[again])
             held[again], last[again] = holds(take(criterion, again), logits).numpy(), logits.numpy()
         return held, last
 
@@ -178,9 +180,14 @@ class DeepFoolAttack(BatchAttack):
         gradient = ep.value_and_grad_fn(x, difference)
         copies = classes.shape[1] * self.gradient_draws
         rows, classes_ = np.repeat(np.arange(len(x)), copies), np.repeat(classes, self.gradient_draws)
-        parts = [slice(start, start + limit) for start in range(0, len(rows), limit)]
+        apart = whole_batches(model) or (self.gradient_draws > 1 and draws_are_passes(model))
+        if apart:  # every row once a pass
+            parts = [slice(start, None, copies) for start in range(copies)]
+        else:
+            parts = [slice(start, start + limit) for start in range(0, len(rows), limit)]
         gradients = [gradient(x[rows[part]], classes_[part], own[rows[part]])[1] for part in parts]
-        every = ep.concatenate(gradients).reshape((*classes.shape, self.gradient_draws, -1))
+        every = ep.stack(gradients, axis=1) if apart else ep.concatenate(gradients)
+        every = every.reshape((*classes.shape, self.gradient_draws, -1))
         return every.squeeze(axis=2) if self.gradient_draws == 1 else every.mean(axis=2)
 
 

@@ -12,7 +12,7 @@ from foolbox.devutils import atleast_kd
 from foolbox.distances import linf
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, mean_draws, put, row_gradients
+from .base import BatchAttack, Progress, at, mean_draws, put, row_gradients, whole_batches
 from .criteria import odds_against, softplus, take
 
 # Smaller passes than this waste the machine, so a small batch tries several epsilons in one.
@@ -38,7 +38,7 @@ class GradientSignAttack(BatchAttack):
     * None: the smallest epsilon that succeeds, on the grid of ``1 / epsilon_steps`` of the bounds'
       range up to ``max_epsilon`` of it. Success need not be monotone in epsilon, so the grid is
       searched upwards without a gap; an image leaves at its first success, and the room that it
-      leaves in a pass is given to more epsilons of the others.
+      leaves in a pass is given to more epsilons of the others, but of a model with ``whole_batches``.
 
     An image that is adversarial before any step stays as it is, in both. On a random model each
     epsilon of the search is judged on draws of its own.
@@ -100,11 +100,11 @@ class GradientSignAttack(BatchAttack):
         grid = (upper - lower) * np.arange(1, count + 1) / self.epsilon_steps
 
         sign, start = self._direction(model, x, criterion)
-        results = []
+        results, unclipped = [], np.zeros(len(x), dtype=bool)
         for epsilon in epsilons:
             steps = grid if epsilon is None else np.array([epsilon])
             xp, accepted = self._search(model, x, criterion, sign, start, steps, progress)
-            results.append((xp, xp, ep.from_numpy(x, accepted)))
+            results.append((xp, xp, self._claimed(model, xp, criterion, accepted, unclipped)))
         return results
 
     def _direction(self, model: Model, x: ep.Tensor, criterion: Criterion) -> tuple[ep.Tensor, np.ndarray]:
@@ -116,7 +116,7 @@ class GradientSignAttack(BatchAttack):
             return odds_against(logits, classes)
 
         evaluate = row_gradients(model, x, criterion, loss, self.gradient_draws, mean_cross_entropy)
-        _, logits, gradient = evaluate(x, np.arange(len(x)))
+        _, logits, gradient = evaluate(x, np.arange(len(x)), x)
         sign = gradient.sign()
         return (-sign if targeted else sign), self.accept(model, x, criterion, logits)
 
@@ -133,13 +133,14 @@ class GradientSignAttack(BatchAttack):
         """The first of ``epsilons`` that succeeds, per image: perturbed images, and which there are."""
         xp, accepted, rows = x, start.copy(), np.flatnonzero(~start)
         while len(rows) and len(epsilons):
-            here = max(1, max(len(x), SMALLEST_PASS) // len(rows))
+            here = 1 if whole_batches(model) else max(1, max(len(x), SMALLEST_PASS) // len(rows))
             chunk, epsilons = epsilons[:here], epsilons[here:]
             # all rows at the first epsilon, then all at the next
             tried = np.tile(rows, len(chunk))
             sizes = ep.from_numpy(x, np.repeat(chunk, len(rows)).astype(np.float32))
             stepped = ep.clip(x[tried] + atleast_kd(sizes, x.ndim) * sign[tried], *model.bounds)
-            held = self.accept(model, stepped, take(criterion, tried), model(stepped))
+            there = at(model, xp, tried)
+            held = self.accept(there, stepped, take(criterion, tried), there(stepped))
             held = held.reshape(len(chunk), len(rows))
 
             succeeded = held.any(axis=0)

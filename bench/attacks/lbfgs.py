@@ -10,7 +10,7 @@ from foolbox.devutils import flatten
 from foolbox.distances import l2
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, put, row_gradients, rowwise
+from .base import BatchAttack, Progress, at, put, row_gradients, rowwise
 from .criteria import cross_entropy, margin, softplus, take
 
 SUFFICIENT_DECREASE = 1e-4
@@ -100,7 +100,7 @@ class LBFGSAttack(BatchAttack):
         n, shape = len(x), x.shape
         flat = flatten(x)
         evaluate = row_gradients(model, x, criterion, smooth_loss, self.gradient_draws)
-        loss, logits, slope = evaluate(flat, np.arange(n))
+        loss, logits, slope = evaluate(flat, np.arange(n), x)
         accepted = self.accept(model, x, criterion, logits)
         best, distance = flat, np.where(accepted, 0.0, np.inf)
 
@@ -117,11 +117,13 @@ class LBFGSAttack(BatchAttack):
             if progress is not None:
                 progress(n - len(rows), n)
             trial = solver.propose()
-            loss, logits, slope = evaluate(trial, rows)
+            batch = best.reshape(shape)
+            loss, logits, slope = evaluate(trial, rows, batch)
             norm = (trial - solver.x0).square().sum(axis=-1).sqrt().numpy()
             nearer = norm < distance[rows]
             images = trial.reshape((len(rows), *shape[1:]))
-            held = self.accept(model, images, take(criterion, rows), logits, wanted=nearer)
+            there = at(model, batch, rows)
+            held = self.accept(there, images, take(criterion, rows), logits, wanted=nearer)
             nearer &= held
             best = put(best, rows[nearer], trial[np.flatnonzero(nearer)])
             distance[rows[nearer]] = norm[nearer]

@@ -12,7 +12,7 @@ from foolbox.devutils import flatten
 from foolbox.distances import l0
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, mean_draws, pass_draws, put, repeat
+from .base import BatchAttack, Progress, at, mean_draws, pass_draws, put, repeat
 from .criteria import TopKMisclassification, best_other, log_sum_others, take
 
 
@@ -95,9 +95,9 @@ class SaliencyMapAttack(BatchAttack):
         result, accepted = x, np.zeros(len(x), dtype=bool)
         rows, xp = np.arange(len(x)), x
         while len(rows):
-            remaining = take(criterion, rows)
-            logits, gradient = self._saliency(model, xp, remaining)
-            held = self.accept(model, xp, remaining, logits)
+            remaining, there = take(criterion, rows), at(model, result, rows)
+            logits, gradient = self._saliency(there, xp, remaining)
+            held = self.accept(there, xp, remaining, logits)
             result = put(result, rows[held], xp[np.flatnonzero(held)])
             accepted[rows[held]] = True
 

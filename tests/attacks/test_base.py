@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import bench.attacks
 from bench.attacks import TopKMisclassification
-from bench.attacks.base import BatchAttack, accepts, confirm, mean_draws, pass_draws, put, repeat
+from bench.attacks.base import BatchAttack, at, confirm, mean_draws, pass_draws, put, repeat, row_gradients
 from bench.attacks.criteria import cross_entropy, holds, margin, take
 
 LOGITS = [[3.0, 1.0, 2.0, 0.0], [1.0, 1.0, 0.0, 2.0], [0.0, 5.0, 5.0, 5.0]]
@@ -182,7 +182,8 @@ def test_accepted_means_that_every_draw_held():
     net, model = coin()
     x = ep.astensor(torch.full((4000, 1), 0.8))
     criterion = Misclassification(torch.zeros(4000, dtype=torch.int64))
-    assert abs(accepts(model, x, criterion, 5).float32().mean().item() - 0.8**5) < 0.03
+    held = confirm(model, x, criterion, np.ones(4000, dtype=bool), 5)
+    assert abs(held.mean() - 0.8**5) < 0.03
     # a row that has failed once isn't passed again
     assert abs(net.passed / 4000 - (1 - 0.8**5) / 0.2) < 0.1
 
@@ -306,3 +307,156 @@ def test_outputs_that_are_not_rows_of_classes_are_refused(tensor):
 def test_settings_that_are_not_finite_are_refused(attack, name, value):
     with pytest.raises(ValueError, match=f"expected {name} to be .*finite.*, got {value}"):
         getattr(bench.attacks, attack)(**{name: value})
+
+
+class Company(nn.Module):
+    """A digits network on images less half of what their batch's mean is above 0.3; keeps what passes.
+
+    It doesn't see the first pixel, so that no attack moves it.
+    """
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.passed = net, []
+
+    def forward(self, x):
+        self.passed.append(x.detach().clone())
+        seen = x.clone()
+        seen[:, 0, 0, 0] = 0.3
+        return self.net(seen - 0.5 * (seen.mean(0, keepdim=True) - 0.3))
+
+
+MARKS = torch.arange(8) / 8
+START = np.array([1, 4])
+
+
+@pytest.fixture
+def company(digits_model):
+    """The network, its model, eight images marked by their first pixel, and labels, two of them wrong."""
+    net, x = Company(digits_model[0]).eval(), digits_model[1][:8]
+    x[:, 0, 0, 0] = MARKS
+    labels = net(x).argmax(-1)
+    labels[START] = (labels[START] + 1) % 10
+    net.passed.clear()
+    return net, fb.PyTorchModel(net, bounds=(0, 1), device="cpu"), x, labels
+
+
+def short(attack, **draws):
+    searches = attack is bench.attacks.LBFGSAttack or attack.__name__.startswith("Carlini")
+    return attack(**({"steps": 20} if searches else {}), **draws)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_in_whole_batches_every_pass_has_every_image_at_its_place(company, attack):
+    net, model, x, labels = company
+    model.whole_batches = True
+    short(attack, gradient_draws=2, accept_draws=3)(model, x, labels, epsilons=[None, 0.2])
+    assert len(net.passed) > 3
+    for batch in net.passed:
+        assert batch.shape == x.shape
+        torch.testing.assert_close(batch[:, 0, 0, 0], MARKS, atol=1e-3, rtol=0)
+        # adversarial as they are, and so never moved
+        assert torch.equal(batch[START], x[START])
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_in_whole_batches_claims_hold_in_the_batch_that_comes_back(company, attack):
+    net, model, x, labels = company
+    model.whole_batches = True
+    _, clipped, success = short(attack)(model, x, labels, epsilons=[None, 0.2])
+    for images, claimed in zip(clipped, success, strict=True):
+        assert claimed.any()
+        assert (net(images).argmax(-1) != labels)[claimed].all()
+    assert success[0].sum() > len(START)
+
+
+@pytest.mark.parametrize("attack", ["DeepFoolAttack", "GradientSignAttack", "SaliencyMapAttack"])
+def test_in_whole_batches_an_image_that_is_finished_stays_as_it_comes_back(company, attack):
+    net, model, x, labels = company
+    model.whole_batches = True
+    found, _, success = getattr(bench.attacks, attack)()(model, x, labels, epsilons=None)
+    last = []
+    for row in success.nonzero()[:, 0].tolist():
+        there = [torch.equal(batch[row], found[row]) for batch in net.passed]
+        last.append(there.index(True))
+        assert all(there[last[-1] :])
+    # some are passed while others still move
+    assert len(set(last)) > 2
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_in_whole_batches_images_that_do_not_depend_on_others_come_out_the_same(attack):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.Tanh(), nn.Linear(20, 10))
+    # of double precision, since a batch of another size rounds otherwise, which a search may blow up
+    model = fb.PyTorchModel(net.double().eval().requires_grad_(False), bounds=(0, 1), device="cpu")
+    x = torch.rand(8, 1, 6, 6, dtype=torch.float64)
+    labels = net(x).argmax(-1)
+    found = []
+    for whole in (False, True):
+        model.whole_batches = whole
+        found.append(short(attack, gradient_draws=2)(model, x, labels, epsilons=None))
+    assert found[1][2].any()
+    assert torch.equal(found[0][2], found[1][2])
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_model_that_says_nothing_is_not_passed_what_is_finished(company, attack):
+    net, model, x, labels = company
+    short(attack)(model, x, labels, epsilons=None)
+    assert torch.equal(net.passed[0], x)
+    finished = MARKS[START]
+    for batch in net.passed[1:]:
+        assert not torch.isclose(batch[:, 0, 0, 0, None], finished, atol=1e-3).any()
+    assert at(model, ep.astensor(x), START) is model
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_gradient_over_draws_that_a_pass_shares_is_of_several_passes(company, attack):
+    net, model, x, labels = company
+    model.shared_draws = True
+    # one step size, since several may share a draw
+    short(attack, gradient_draws=2)(model, x, labels, epsilons=0.2)
+    for batch in net.passed:
+        assert len(batch[:, 0, 0, 0].mul(8).round().unique()) == len(batch)
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_in_whole_batches_the_loss_of_the_rows_asked_about_is_differentiated(tensor, backend):
+    rng = np.random.default_rng(0)
+    weights, batch, z = rng.normal(size=(4, 3)), rng.random((3, 4)), rng.random((2, 4))
+    rows, draws = np.array([2, 0]), 2
+    w = ep.astensor(tensor(weights, backend))
+
+    def model(x):
+        return ep.matmul((x - x.mean(axis=0, keepdims=True)).square(), w)
+
+    model.whole_batches = True
+    whole, labels = batch.copy(), np.array([0, 1, 2])
+    whole[rows] = z
+    x, moved = ep.astensor(tensor(batch, backend)), ep.astensor(tensor(z, backend))
+    # an attack's images are others by now than when it started
+    evaluate = row_gradients(model, 0 * x, Misclassification(tensor(labels, backend)), margin, draws)
+    losses, logits, gradient = evaluate(moved, rows, x)
+
+    leaf = torch.tensor(whole, requires_grad=True)
+    expected = ((leaf - leaf.mean(0)) ** 2 @ torch.tensor(weights))[rows]
+    own = expected[range(2), labels[rows]]
+    other = expected.masked_fill(F.one_hot(torch.tensor(labels[rows]), 3).bool(), -np.inf).amax(1)
+    (own - other).sum().backward()
+    np.testing.assert_allclose(losses.numpy(), (own - other).detach(), rtol=1e-4)
+    np.testing.assert_allclose(logits.numpy(), np.tile(expected.detach(), (draws, 1)), rtol=1e-4)
+    np.testing.assert_allclose(gradient.numpy(), leaf.grad[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_in_whole_batches_draws_are_passes():
+    passed = []
+
+    def model(x):
+        passed.append(len(x))
+        return x
+
+    model.whole_batches = True
+    assert pass_draws(model, ep.astensor(torch.zeros(3, 2)), 4).shape == (12, 2)
+    assert passed == [3] * 4
