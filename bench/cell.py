@@ -295,6 +295,7 @@ def _samples(
         goals=cell.goals,
         progress=cell.progress,
         shared_draws=drawn is not None and drawn.shared,
+        whole_batches=drawn is not None and bool(drawn.company),
     )
 
     def make() -> Kept:

@@ -60,7 +60,7 @@ class _Composed(Config):
 
 
 def _switches(value: Any) -> Any:
-    """The same, with the words for keys that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
+    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
     if not isinstance(value, dict):
         return value
     words = {True: "on", False: "off"}
@@ -99,7 +99,14 @@ def typed(composed: DictConfig) -> Config:
         twin = own.scheme.get("twin")
         if isinstance(twin, str):
             own.scheme.twin = _model(twin, [o for o in hydras.overrides.hydra if "searchpath" in o])
-    return settings.typed(own)
+    try:
+        return settings.typed(own)
+    except OmegaConfBaseException as error:
+        if error.full_key:
+            raise
+        # of the other groups it would have come up when they were composed
+        words = str(error.msg).splitlines()[0]
+        raise ConfigError(f"scheme={chosen['scheme']}: {words}") from None
 
 
 def _model(name: str, where: Sequence[str]) -> dict[str, Any]:

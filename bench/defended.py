@@ -7,6 +7,7 @@ A site is a name for paths of submodules, whose outputs an operation replaces; t
 itself, in [0, 1], before preprocessing. No network has to be written for it: sites are forward hooks.
 """
 
+import contextlib
 import contextvars
 import copy
 import itertools
@@ -164,6 +165,10 @@ class Defended:
         self.scheme = _acting(self.sites, at or {})
         if self.own is not None:
             self.own.check(self.network)
+            of_itself = _lock_of(self.network)
+            if isinstance(self.own.off, str):
+                # a pass of the one is a pass of the other
+                _passing[self.network.get_submodule(self.own.off)] = of_itself
         if passes < 1:
             raise ValueError(f"passes: expected at least 1, got {passes}")
         if combine not in COMBINE:
@@ -423,13 +428,17 @@ def _never_on_the_way_back(module: nn.Module, inputs: Any) -> None:
         )
 
 
-_passing: "weakref.WeakKeyDictionary[nn.Module, threading.RLock]" = weakref.WeakKeyDictionary()
+_passing: "weakref.WeakKeyDictionary[nn.Module, Any]" = weakref.WeakKeyDictionary()
 
 
-def _alone(network: nn.Module) -> threading.RLock:
-    """Held in a pass: of several threads one passes through a network, whose attributes are everybody's."""
+def _lock_of(network: nn.Module) -> Any:
     with _hooking:
         return _passing.setdefault(network, threading.RLock())
+
+
+def _alone(network: nn.Module) -> Any:
+    """Held in a pass of a network that draws by itself, whose attributes are all threads'."""
+    return _passing.get(network) or contextlib.nullcontext()
 
 
 class _Drawing(nn.Module):
@@ -614,9 +623,9 @@ class Behind(nn.Module):
                 if not isinstance(held, dict):
                     continue
                 tensor = held.get(last)
-                if last in held:
+                if last in held and (held is not slots[-1] or isinstance(tensor, Tensor)):
                     stack.callback(held.__setitem__, last, tensor)
-                else:
+                elif held is not slots[-1]:
                     stack.callback(held.pop, last, None)
                 if isinstance(tensor, Tensor):
                     if tensor not in made:

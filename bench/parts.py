@@ -29,7 +29,7 @@ from bench.defended import (
     of_twin,
     own_identity,
 )
-from bench.own import IDENTITY, Own
+from bench.own import IDENTITY, Own, OwnError
 from bench.results import fingerprint
 from bench.results.store import Store
 from bench.schemes import Dropout, Operation, strength_of
@@ -369,7 +369,8 @@ def behind(
         twin: The twin, where another file of conf/model is named.
 
     Raises:
-        ConfigError: for a path, or something that the network draws by, that isn't there.
+        ConfigError: for a path that isn't there.
+        NotApplicable: for something to draw by that the network hasn't got.
     """
     if known is not None:
         known = {"network": known, "operations": operations(config)}
@@ -386,6 +387,9 @@ def behind(
             combine=config.scheme.combine,
             known=known,
         )
+    except OwnError as error:
+        # as a site that another network has
+        raise NotApplicable(error.line) from None
     except paths_of.SiteError as error:
         raise ConfigError(error.line) from None
 

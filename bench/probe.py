@@ -15,14 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bench import finding, process
-from bench.checks import ConfigError
-from bench.defended import Defended, NotFinite, check_finite, still
+from bench import finding, process, watching
+from bench.checks import ConfigError, NotApplicable
+from bench.defended import Behind, Defended, NotFinite, check_finite, still
 from bench.finding import Findings
 from bench.results import fingerprint
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import SiteError, trace, unwrapped
 from bench.training.weightfiles import WeightsError
+
+CPU = torch.device("cpu")
 
 IMAGES = 3
 """With one image, an output of one row for all would pass; with three it can't."""
@@ -180,7 +182,9 @@ def own(
     """
     key = f"model: {name}"
     found, outputs = _looked_into(key, defended, images, labels, classes, batch_size)
-    check_draws(defended, found, trained)
+    # what it draws by may be nothing yet, but drawn it is
+    surely = trained or not (defended.own is None or defended.own.choose or _touches(defended, images))
+    check_draws(defended, found, surely)
     defended = defended.handled(found.handling)
     twin = defended.twin
     if twin is None:
@@ -222,6 +226,21 @@ def _looked_into(
     return found, seen[-1]
 
 
+def _touches(defended: Defended, images: Tensor) -> bool:
+    """Whether a pass draws from one of the global generators."""
+    where = defended.device
+    with (
+        process.seeded(0, where),
+        watching.watched(defended.network),
+        defended.model(0, as_it_is=True) as model,
+    ):
+        assert isinstance(model, Behind)
+        model.seeded = False
+        before = _global_states(where)
+        model(images)
+        return bool(_global_states(where) != before)
+
+
 def several(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """At least two images, since whether another one beside it matters takes two: the only one's negative."""
     return (images, labels) if len(images) > 1 else (torch.cat([images, 1 - images]), labels.repeat(2))
@@ -233,11 +252,12 @@ def check_draws(defended: Defended, found: Findings, trained: bool = True) -> No
     Args:
         defended: The network, or its twin.
         found: What its draws are like.
-        trained: As for ``own``.
+        trained: Whether its passes have to differ.
 
     Raises:
-        ConfigError: for one that isn't random, or a twin that is; for one that doesn't repeat although it has
-            to; for batches that can't be passed.
+        NotApplicable: for one that isn't random.
+        ConfigError: for a twin that is; for one that doesn't repeat although it has to; for batches that can't
+            be passed.
     """
     own = defended.own
     if not defended.draws_itself:
@@ -255,7 +275,7 @@ def check_draws(defended: Defended, found: Findings, trained: bool = True) -> No
                 "needs it"
             )
         if found.shared_by == "nothing" and trained:
-            raise ConfigError(
+            raise NotApplicable(
                 "scheme: nothing is random: passes over the same images are equal; say what draws (draw, "
                 "choose, train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on"
             )
@@ -409,22 +429,25 @@ def _near(one: Tensor, other: Tensor) -> bool:
 def _no_global_draws(words: str, remedy: str) -> Iterator[None]:
     """Raises ConfigError if one of the global generators was drawn from, which would be in no seed."""
 
-    def states() -> dict[str, Any]:
-        drawn = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-        return {
-            "torch's": torch.get_rng_state().tolist(),
-            "NumPy's": [drawn["key"].tolist(), drawn["pos"]],
-            "Python's": random.getstate(),
-        }
-
     # nor may another thread draw meanwhile
     with process.alone:
-        before = states()
+        before = _global_states()
         yield
-        after = states()
+        after = _global_states()
     moved = [name for name in before if before[name] != after[name]]
     if moved:
         raise ConfigError(f"{words} ({moved[0]} global generator); {remedy}")
+
+
+def _global_states(where: torch.device = CPU) -> dict[str, Any]:
+    drawn = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return {
+        "torch's": torch.get_rng_state().tolist(),
+        # a GPU has one of its own
+        "the GPU's": torch.cuda.get_rng_state(where).tolist() if where.type == "cuda" else None,
+        "NumPy's": [drawn["key"].tolist(), drawn["pos"]],
+        "Python's": random.getstate(),
+    }
 
 
 class _Watched:

@@ -68,10 +68,10 @@ def watched(network: nn.Module) -> Iterator[Callable[[], set[str]]]:
         yield differing
     finally:
         with torch.no_grad():
-            for held, slot in slots:
+            for number, (held, slot) in enumerate(slots):
                 # a module compiled to TorchScript has the same tensors for ever
                 if isinstance(held, dict):
-                    _put_back(held, slot)
+                    _put_back(held, slot, registered=number % 3 < 2)
             for tensor, (data, values) in kept.items():
                 tensor.data = data
                 if not equal(tensor, values):
@@ -82,13 +82,18 @@ def _tensors(held: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: one for name, one in held.items() if isinstance(one, Tensor)}
 
 
-def _put_back(held: dict[str, Any], before: dict[str, Any]) -> None:
-    """Tensors alone: what else a pass leaves behind is no draw's, and is told apart by passes that differ."""
-    for name in {**_tensors(before), **_tensors(held)}:
-        if name in before:
-            held[name] = before[name]
-        else:
+def _put_back(held: dict[str, Any], before: dict[str, Any], registered: bool) -> None:
+    """The tensors that were there, and of parameters and buffers nothing where there was none.
+
+    An attribute that becomes a tensor in the first pass may be what the network sets up once: it stays, and
+    is told by passes that differ where it is drawn from what no seed reaches.
+    """
+    came = set(_tensors(held)) - set(_tensors(before))
+    if registered:
+        for name in came - set(before):
             del held[name]
+        held.update({name: before[name] for name in came & set(before)})
+    held.update(_tensors(before))
 
 
 def equal(one: Tensor, other: Tensor) -> bool:

@@ -474,6 +474,7 @@ def test_what_is_found_is_said_a_line_each_and_can_be_kept() -> None:
         "company": False,
         "gradient": "ok",
         "gradient_error": "",
+        "tried": [1, 3, 4],
     }
 
 
