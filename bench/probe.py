@@ -256,8 +256,8 @@ def check_draws(defended: Defended, found: Findings, trained: bool = True) -> No
 
     Raises:
         NotApplicable: for one that isn't random.
-        ConfigError: for a twin that is; for one that doesn't repeat although it has to; for batches that can't
-            be passed.
+        ConfigError: for a twin that is; for one that doesn't repeat although it has to; for batches that
+            can't be passed.
     """
     own = defended.own
     if not defended.draws_itself:
@@ -270,7 +270,7 @@ def check_draws(defended: Defended, found: Findings, trained: bool = True) -> No
         if not found.repeats and own.seeded:
             raise ConfigError(
                 "scheme.seeded: two passes of one seed differ, with the generators of PyTorch, NumPy and "
-                "Python seeded before each: the network draws from what no seed reaches, such as a generator "
+                "Python seeded before each: the network draws from what no seed reaches, such as one "
                 "of its own; let it draw from a global one, or set seeded: false, which goes on without what "
                 "needs it"
             )
