@@ -162,7 +162,7 @@ class Own:
             if path not in paths and (key, path) != ("train_mode", ""):
                 raise OwnError(f"{key}: no submodule {path!r}; {among(path, paths)}")
         for one in self.train_mode:
-            if isinstance(one, type) and not any(isinstance(m, one) for m in network.modules()):
+            if isinstance(one, type) and not any(_is(m, one) for m in network.modules()):
                 kinds = sorted({type(m).__name__ for m in network.modules()})
                 raise OwnError(f"train_mode: no submodule is a {one.__name__}; there are {', '.join(kinds)}")
 
@@ -211,8 +211,8 @@ class Own:
         return [values[i] for i in (drawn.tolist() if self.each else drawn.tolist() * modules)]
 
     def _training(self, network: nn.Module) -> list[nn.Module]:
-        kinds = tuple(one for one in self.train_mode if isinstance(one, type))
-        found = [m for m in network.modules() if isinstance(m, kinds)]
+        kinds = [one for one in self.train_mode if isinstance(one, type)]
+        found = [m for m in network.modules() if any(_is(m, kind) for kind in kinds)]
         return found + [network.get_submodule(one) for one in self.train_mode if isinstance(one, str)]
 
     def drawn(self, network: nn.Module) -> None:
@@ -221,7 +221,7 @@ class Own:
             for module in self._drawing(network):
                 getattr(module, self.draw)()
         elif self.draw is not None:
-            self.draw(network)
+            _of(network, self.draw)(network)
 
     def _drawing(self, network: nn.Module) -> list[nn.Module]:
         assert isinstance(self.draw, str)
@@ -232,6 +232,21 @@ class Own:
             methods = sorted({n for m in network.modules() for n in _methods(m)})
             raise OwnError(f"draw: no module has a method {self.draw!r}; {among(self.draw, methods)}")
         return found
+
+
+def _is(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is of a class, or of the same one of a module that was imported afresh for it."""
+    name = (kind.__module__, kind.__qualname__)
+    return any(one is kind or (one.__module__, one.__qualname__) == name for one in type(module).__mro__)
+
+
+def _of(network: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function, or the same one of the module that was imported afresh for a network."""
+    name, home = getattr(function, "__qualname__", "."), getattr(function, "__module__", None)
+    if "." in name or home != type(network).__module__:
+        return function
+    found: Callable[..., Any] = getattr(type(network).forward, "__globals__", {}).get(name, function)
+    return found
 
 
 class StraightThrough(torch.autograd.Function):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from bench import datasets, targets
+from bench import building, datasets, targets
 from bench import sites as paths_of
 from bench.checks import ConfigError, NotApplicable
 from bench.config import Config, ModelConfig, OperationConfig, SchemeConfig
@@ -475,5 +475,4 @@ def builder(config: Config, shape: tuple[int, int, int], classes: int | None) ->
         asked = set()
     ours: dict[str, Any] = {"shape": shape, "classes": classes}
     given = {name: v for name, v in ours.items() if name in asked and name not in config.model.options}
-    made: Callable[[], nn.Module] = functools.partial(network, **given, **config.model.options)
-    return made
+    return functools.partial(building.alone, network, {**given, **config.model.options})
