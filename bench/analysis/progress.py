@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import axes
+from bench.config import draws_itself
 from bench.results import files as records
 from bench.results.store import Store
 from bench.results.sweep import Sweep
@@ -195,8 +196,9 @@ def _passes(config: Mapping[str, Any]) -> int:
 
 def _draws(config: Mapping[str, Any]) -> int:
     """Passes of each adversarial image on fresh draws: one, where nothing is random."""
-    fixed = not config["scheme"]["sites"] or config["test_rate"] == 0
-    return 1 if fixed else int(config["evaluation"]["draws"]) * _each(config)
+    scheme = config["scheme"]
+    fixed = not scheme["sites"] or config["test_rate"] == 0
+    return 1 if fixed and not draws_itself(scheme) else int(config["evaluation"]["draws"]) * _each(config)
 
 
 def _each(config: Mapping[str, Any]) -> int:
