@@ -168,7 +168,7 @@ def joined(
         "warnings": [
             *([_PROBABILITIES.format(config.model.name)] if (bare or behind).probabilities else []),
             *_of_scheme(cell, behind, drawn),
-            *([_NO_TWIN.format(config.scheme.name)] if bare is None else []),
+            *([_no_twin(cell)] if bare is None else []),
             *(
                 [f"only {count} test images that the network gets right, not {config.samples}"]
                 if fewer
@@ -206,10 +206,13 @@ _PROBABILITIES = (
 )
 
 
-_NO_TWIN = (
-    "scheme {}: there is no twin to compare with, since its randomness can't be switched off (scheme.off); "
-    "attacked are images that it gets right on one draw"
-)
+def _no_twin(cell: Cell) -> str:
+    said = (
+        f"scheme {cell.config.scheme.name}: there is no twin to compare with, since its randomness can't be "
+        "switched off (scheme.off)"
+    )
+    chosen = "; attacked are images that it gets right on one draw"
+    return said if cell.given is not None else said + chosen
 
 
 def _of_scheme(cell: Cell, clean: Clean, drawn: Findings | None) -> list[str]:
