@@ -130,6 +130,46 @@ def of_images_alone(setting: Shared, truth: float, repeats: int, rng: np.random.
     return held(lambda: intervals.estimate(next(samples)[0] / setting.draws), truth, repeats)
 
 
+def of_paired(
+    images: int, shape: tuple[float, float], twin: float, repeats: int, rng: np.random.Generator
+) -> float:
+    """Coverage of ``paired``, in %: 100 draws of each image, less whether the twin is right.
+
+    Args:
+        images: How many.
+        shape: Of the beta distribution of the chance of an image that the twin gets right; of others it is
+            turned around.
+        twin: The share of images that the twin gets right.
+        repeats, rng: As elsewhere.
+    """
+    a, b = shape
+    truth = (twin * a + (1 - twin) * b) / (a + b) - twin
+
+    def one() -> Estimate:
+        right = rng.random(images) < twin
+        chances = np.where(right, rng.beta(a, b, images), rng.beta(b, a, images))
+        found = intervals.paired(rng.binomial(100, chances) / 100 - right)
+        return Estimate(found.mean, found.low, found.high)
+
+    return held(one, truth, repeats)
+
+
+def of_paired_by_pass(setting: Shared, truth: float, repeats: int, rng: np.random.Generator) -> float:
+    """Coverage of ``paired_by_pass``, in %, against a twin that gets every other image right."""
+    a, b = setting.image_effect, setting.draw_effect
+    far = 30 * (1 + math.hypot(a, b))
+    centre = optimize.brentq(lambda c: special.expit(c + math.hypot(a, b) * NORMAL).mean() - truth, -far, far)
+
+    def one() -> Estimate:
+        images = centre + a * rng.standard_normal((1, setting.images))
+        chances = special.expit(images + b * rng.standard_normal((setting.draws, 1)))
+        twin = rng.random(setting.images) < 0.5
+        found = intervals.paired_by_pass((rng.random(chances.shape) < chances) - 1.0 * twin)
+        return Estimate(found.mean, found.low, found.high)
+
+    return held(one, truth - 0.5, repeats)
+
+
 def of_means(images: int, repeats: int, rng: np.random.Generator) -> float:
     """Coverage of ``mean_interval`` for figures as skewed as distances are (Gamma, shape 4), in %."""
     return held(lambda: intervals.mean_interval(rng.gamma(4, 0.25, images)), 1.0, repeats)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.measuring import intervals
+from bench.measuring import intervals, tries
 from bench.measuring.intervals import Estimate
 
 
@@ -267,3 +267,79 @@ def test_interval_of_a_difference_is_newcombes() -> None:
     # Newcombe (1998), Table II, example (a): 56/70 - 48/80
     found = intervals.difference(proportion(56, 70), proportion(48, 80))
     assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def test_a_paired_difference_is_agresti_and_mins() -> None:
+    # 12 images right under one alone, 5 under the other alone, of 100
+    differences = np.array([1.0] * 12 + [-1.0] * 5 + [0.0] * 83)
+    found = intervals.paired(differences)
+    centre = (12 - 5) / 102
+    variance = ((12.5 + 5.5) - (12.5 - 5.5) ** 2 / 102) / 102**2
+    half = stats.t.ppf(0.975, 99) * np.sqrt(variance)
+    assert found.mean == pytest.approx(0.07)
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
+    assert found.p == pytest.approx(2 * stats.t.sf(centre / np.sqrt(variance), 99))
+
+
+def test_differences_that_are_all_nothing_have_an_interval_of_some_width() -> None:
+    found = intervals.paired(np.zeros(50))
+    assert found.mean == 0
+    assert found.low < -0.03
+    assert found.high > 0.03
+    assert found.p == 1
+    both = intervals.paired_by_pass(np.zeros((40, 50)))
+    assert both == found._replace(low=both.low, high=both.high)
+    assert both.low < -0.03
+
+
+def test_a_paired_difference_by_pass_has_the_two_way_clustered_variance() -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.normal(0.2, 0.1, (30, 40)) + 0.2 * rng.normal(size=(30, 1)) + 0.05 * rng.normal(size=40)
+    found = intervals.paired_by_pass(cells)
+    images = cells.mean(0)
+    values = np.concatenate([images, [1, -1, 0]])
+    weights = np.concatenate([np.ones(40), [0.5, 0.5, 1]])
+    centre = np.average(values, weights=weights)
+    of_images = np.average((values - centre) ** 2, weights=weights) / 42
+    of_passes = cells.mean(1).var(ddof=1) / 30
+    of_cells = cells.var(ddof=1) / cells.size
+    variance = of_images + of_passes - of_cells
+    assert variance > max(of_images, of_passes)
+    half = stats.t.ppf(0.975, 29) * np.sqrt(variance)
+    assert (found.mean, found.low, found.high) == pytest.approx((cells.mean(), centre - half, centre + half))
+
+
+def test_pseudo_values_of_a_mean_are_its_draws() -> None:
+    right = np.random.default_rng(0).random((12, 5)) < 0.6
+    found = intervals.pseudo_values(lambda wrong, draws: 1 - wrong / draws, right)
+    np.testing.assert_allclose(found, right, atol=1e-9)
+    # of any of two they have the figure itself for a mean, since it is unbiased
+    found = intervals.pseudo_values(lambda wrong, draws: tries.withstands(wrong, draws, 2), right)
+    np.testing.assert_allclose(found.mean(0), tries.withstands((~right).sum(0), 12, 2), atol=1e-9)
+
+
+def test_holm_raises_p_values_as_published() -> None:
+    # by hand: 4 x 0.01, 3 x 0.013, 2 x 0.02, 1 x 0.5, each no less than the one before
+    assert intervals.holm([0.5, 0.01, 0.02, 0.013]) == pytest.approx([0.5, 0.04, 0.04, 0.04])
+    assert intervals.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert intervals.holm([]) == []
+
+
+@pytest.mark.parametrize("images", [20, 100])
+@pytest.mark.parametrize("shape", [(0.2, 0.2), (1, 1), (4, 1)])
+def test_paired_differences_hold_the_truth_as_often_as_they_say(
+    coverage: ModuleType, images: int, shape: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(0)
+    for twin in (0.1, 0.5, 0.9):
+        assert coverage.of_paired(images, shape, twin, 400, rng) >= 92.5
+
+
+@pytest.mark.parametrize("draw_effect", [0.0, 0.5, 2.0])
+def test_paired_differences_by_pass_hold_the_truth_as_often_as_they_say(
+    coverage: ModuleType, draw_effect: float
+) -> None:
+    rng = np.random.default_rng(0)
+    setting = coverage.Shared(100, 100, 1.0, draw_effect)
+    for truth in (0.1, 0.5, 0.9):
+        assert coverage.of_paired_by_pass(setting, truth, 200, rng) >= 92
