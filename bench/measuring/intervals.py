@@ -240,7 +240,7 @@ class Difference(NamedTuple):
     p: float
 
 
-def paired(differences: np.ndarray) -> Difference:
+def paired(differences: np.ndarray, groups: np.ndarray | None = None) -> Difference:
     """The mean of differences of two shares of the same images, with a 95 % interval between images.
 
     As if two images more were there, one without a difference and one with half its weight at 1, half at -1,
@@ -248,6 +248,7 @@ def paired(differences: np.ndarray) -> Difference:
 
     Args:
         differences: Of each image, in [-1, 1], shape (images,); at least 2.
+        groups: Of which cluster each image is, shape (images,), at least 2 of them; None: of one of its own.
 
     Returns:
         The mean as it is; interval and p-value are of the adjusted one.
@@ -255,15 +256,17 @@ def paired(differences: np.ndarray) -> Difference:
     Source: Agresti and Min (2005), section 2, for differences of -1, 0 and 1; for shares it is our own, tried
     by simulation (``scripts/coverage.py``).
     """
-    return _student(float(np.mean(differences)), *_adjusted(differences), len(differences) - 1)
+    clusters = len(differences) if groups is None else len(np.unique(groups))
+    return _student(float(np.mean(differences)), *_adjusted(differences, groups), clusters - 1)
 
 
-def paired_by_pass(differences: np.ndarray) -> Difference:
+def paired_by_pass(differences: np.ndarray, groups: np.ndarray | None = None) -> Difference:
     """Likewise where all images of a pass see one draw: images and draws are both random.
 
     Args:
         differences: Of each pass and image, in [-1, 1], shape (passes, images); at least 2 of each. For a
             figure that is no mean over passes they are jackknife pseudo-values, see ``pseudo_values``.
+        groups: As for ``paired``.
 
     Returns:
         As ``paired``: its variance between images, and between passes, less what is counted in both, but no
@@ -272,14 +275,15 @@ def paired_by_pass(differences: np.ndarray) -> Difference:
     Source: Cameron, Gelbach and Miller (2011) for the variance; otherwise as ``paired``.
     """
     passes, images = differences.shape
-    centre, between = _adjusted(differences.mean(0))
+    centre, between = _adjusted(differences.mean(0), groups)
+    clusters = images if groups is None else len(np.unique(groups))
     mean = float(differences.mean())
     by_pass = differences.mean(1)
     of_passes = float(((by_pass - mean) ** 2).sum() / (passes - 1) / passes)
     cells = differences.size
     both = float(((differences - mean) ** 2).sum() / (cells - 1) / cells)
     variance = max(between + of_passes - both, between, of_passes)
-    return _student(mean, centre, variance, min(passes, images) - 1)
+    return _student(mean, centre, variance, min(passes, clusters) - 1)
 
 
 def pseudo_values(figure: Callable[[np.ndarray, int], np.ndarray], right: np.ndarray) -> np.ndarray:
@@ -298,13 +302,18 @@ def pseudo_values(figure: Callable[[np.ndarray, int], np.ndarray], right: np.nda
     return passes * whole - (passes - 1) * without
 
 
-def _adjusted(differences: np.ndarray) -> tuple[float, float]:
+def _adjusted(differences: np.ndarray, groups: np.ndarray | None) -> tuple[float, float]:
     """The mean and its variance, with two images more."""
     n = len(differences) + 2
     values = np.concatenate([differences, [1.0, -1.0, 0.0]])
     weights = np.concatenate([np.ones(len(differences)), [0.5, 0.5, 1.0]])
     centre = float((weights * values).sum() / n)
-    return centre, float((weights * (values - centre) ** 2).sum() / n**2)
+    squares = float((weights[-3:] * (values[-3:] - centre) ** 2).sum())
+    away = differences - centre
+    if groups is not None:
+        # images of a cluster go together
+        away = np.bincount(np.unique(groups, return_inverse=True)[1], away).astype(float)
+    return centre, float(((away**2).sum() + squares) / n**2)
 
 
 def _student(mean: float, centre: float, variance: float, degrees: int) -> Difference:

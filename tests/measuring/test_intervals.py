@@ -318,6 +318,20 @@ def test_pseudo_values_of_a_mean_are_its_draws() -> None:
     np.testing.assert_allclose(found.mean(0), tries.withstands((~right).sum(0), 12, 2), atol=1e-9)
 
 
+def test_images_of_a_cluster_go_together() -> None:
+    rng = np.random.default_rng(0)
+    own = rng.choice([-1.0, 0.0, 1.0], 12)
+    alone, often = intervals.paired(own), intervals.paired(np.repeat(own, 10), np.repeat(np.arange(12), 10))
+    # ten copies of each image tell what one does, but for the two images that are added
+    assert often.high - often.low == pytest.approx(alone.high - alone.low, rel=0.15)
+    assert intervals.paired(np.repeat(own, 10)).high - often.mean < 0.5 * (often.high - often.mean)
+    each = intervals.paired(own, np.arange(12))
+    assert each == alone
+    passes = np.repeat(own, 10) + 0 * np.zeros((30, 1))
+    by_pass = intervals.paired_by_pass(passes, np.repeat(np.arange(12), 10))
+    assert by_pass == pytest.approx(often, rel=0.05)
+
+
 def test_holm_raises_p_values_as_published() -> None:
     # by hand: 4 x 0.01, 3 x 0.013, 2 x 0.02, 1 x 0.5, each no less than the one before
     assert intervals.holm([0.5, 0.01, 0.02, 0.013]) == pytest.approx([0.5, 0.04, 0.04, 0.04])
