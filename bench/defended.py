@@ -274,7 +274,7 @@ class Defended:
         )
 
     @contextmanager
-    def model(self, seed: int, as_it_is: bool = False) -> Iterator[nn.Module]:
+    def model(self, seed: int, as_it_is: bool = False, known: bool = False) -> Iterator[nn.Module]:
         """The network as an attacker and a measurement see it: a module that draws anew in each pass.
 
         Inside the block the network, and an operation that is a module, are in evaluation mode and frozen;
@@ -284,14 +284,17 @@ class Defended:
         Args:
             seed: Of everything that its operations, or the network itself, draw.
             as_it_is: Whether passes get the network's own tensors and images, to see what they do to them.
+            known: Whether every answer is of the same draws, as somebody sees it who knows them: an image at
+                a place of a batch has one draw, as long as the batch is of one size.
         """
         one = self.handled(AS_IT_IS) if as_it_is else self
         generator = torch.Generator(self.device).manual_seed(seed)
         with still(*self.modules), one.acting(generator, seeded=True) as model:
+            model.known = known
             yield model.eval()
 
     @contextmanager
-    def acting(self, generator: torch.Generator, seeded: bool = False) -> Iterator[nn.Module]:
+    def acting(self, generator: torch.Generator, seeded: bool = False) -> Iterator["Behind"]:
         """As ``model``, drawing from a generator of one's own, and in the mode that the network is in.
 
         Args:
@@ -478,6 +481,7 @@ class Behind(nn.Module):
         self.combine = defended.combine
         self.seeded = seeded
         self.made = 0
+        self.known = False
         self.own = defended.own
         self.off = defended.off
         self.handling = defended.handling
@@ -491,6 +495,9 @@ class Behind(nn.Module):
         """
         if self.own is not None and self.handling is None:
             self._find_out(x)
+        if self.known:
+            self.generator.manual_seed(self.generator.initial_seed())
+            self.made = 0
         size = None if self.handling is None else self.handling.size
         if size is None or len(x) == size:
             return self._answer(x)

@@ -416,3 +416,18 @@ def test_what_an_operation_draws_from_the_global_generators_is_of_the_seed_and_t
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
+
+
+def test_a_known_draw_is_the_same_in_every_answer() -> None:
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    defended = Defended(network, {"input": ""}, {"input": 0.5}, passes=3)
+    with defended.model(3) as model:
+        first, second = model(x), model(x)
+    assert not torch.equal(first, second)
+    with defended.model(3, known=True) as model:
+        known = [model(x) for _ in range(3)]
+    assert all(torch.equal(one, first) for one in known)
+    with defended.model(4, known=True) as model:
+        assert not torch.equal(model(x), first)
