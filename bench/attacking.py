@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ def attack(
     progress: bool | None = None,
     shared_draws: bool = False,
     whole_batches: bool = False,
+    more: Callable[[slice], Mapping[str, Any]] | None = None,
 ) -> Attacked:
     """Attacks images, a batch at a time.
 
@@ -117,6 +118,7 @@ def attack(
             says then: each batch is attacked as a whole and in one size (the last one may be smaller), also
             for ``successes``, and never image by image where the attack has no point to start from: its
             images then count as such.
+        more: Gives what else the attack is called with for some rows, such as starting points.
 
     Raises:
         AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
@@ -141,7 +143,7 @@ def attack(
         disable=None if progress is None else not progress,
         leave=False,
     )
-    said = {}
+    said: dict[str, Any] = {}
     # this project's own say how many images of a batch are done
     if successes is None and type(run).__module__.startswith("bench.attacks."):
         said["progress"] = lambda done, count: bar.update(tried + done - bar.n)
@@ -152,7 +154,8 @@ def attack(
             batch = slice(tried, min(len(images), tried + min(wanted, batch_size)))
             with counted(model) as seen, settings_kept(), hooks_kept(model):
                 given = unit(images[batch]).to(device)
-                results.append(_batch(run, name, epsilon, victim, given, goal, batch, whole_batches, **said))
+                also = said if more is None else {**said, **more(batch)}
+                results.append(_batch(run, name, epsilon, victim, given, goal, batch, whole_batches, **also))
             results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
             passes.forward += seen.forward
             passes.backward += seen.backward
@@ -237,7 +240,7 @@ def _batch(
     goal: Callable[[slice], Criterion],
     batch: slice,
     whole_batches: bool,
-    **said: Callable[[int, int], object],
+    **said: Any,
 ) -> _Rows:
     try:
         given = run(victim, images.clone(), goal(batch), epsilons=epsilon, **said)
