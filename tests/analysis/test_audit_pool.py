@@ -51,11 +51,16 @@ def images(chances: np.ndarray) -> list[Tensor]:
     return [torch.from_numpy(two).float().view(-1, 1, 1, 2) for two in np.stack([chances, of], -1)]
 
 
+def counted(opened: Opened, given: list[Tensor], seed: int) -> np.ndarray:
+    """On how many draws of the first round each sample of each image was wrong."""
+    return (~pool.first_round(opened, given, LABELS, seed, 500)).sum(1)
+
+
 def test_no_draw_that_chooses_scores() -> None:
     opened = Opened()
     given = images(np.full((SAMPLES, IMAGES), 0.5))
-    counts = pool.wrong(opened, given, LABELS, 3, 500)
-    which, _ = pool.worst(opened, given, LABELS, 3, 500, counts)
+    counts = counted(opened, given, 3)
+    which, _ = pool.second_round(opened, given, LABELS, 3, 500, counts)
     right = pool.scored(opened, given, LABELS, 3, 500, which)
     first, again, last = (opened.coins[i].seed for i in (0, SAMPLES, -1))
     assert len({first, again, last}) == 3
@@ -73,8 +78,8 @@ def test_two_rounds_find_the_worst_of_samples_that_are_nearly_alike() -> None:
     worst = np.random.default_rng(0).integers(SAMPLES, size=IMAGES)
     chances[worst, np.arange(IMAGES)] = 0.45
     opened, given = Opened(), images(chances)
-    counts = pool.wrong(opened, given, LABELS, 0, 500)
-    which, shares = pool.worst(opened, given, LABELS, 0, 500, counts)
+    counts = counted(opened, given, 0)
+    which, shares = pool.second_round(opened, given, LABELS, 0, 500, counts)
     one_round = (counts.argmax(0) == worst).mean()
     assert (which == worst).mean() > max(0.9, one_round)
     found = shares[worst, np.arange(IMAGES)]
@@ -87,15 +92,15 @@ def test_a_sample_that_fooled_all_first_draws_is_settled() -> None:
     chances = np.zeros((3, IMAGES))
     chances[1] = 1
     opened, given = Opened(), images(chances)
-    counts = pool.wrong(opened, given, LABELS, 0, 500)
-    which, _ = pool.worst(opened, given, LABELS, 0, 500, counts)
+    counts = counted(opened, given, 0)
+    which, _ = pool.second_round(opened, given, LABELS, 0, 500, counts)
     assert (which == 1).all()
     assert not pool.scored(opened, given, LABELS, 0, 500, which).any()
 
 
 def test_all_samples_see_the_same_draws() -> None:
     given = [images(np.full((3, IMAGES), 0.4))[0]] * 3
-    counts = pool.wrong(Opened(), given, LABELS, 0, 500)
+    counts = counted(Opened(), given, 0)
     assert (counts == counts[0]).all()
     assert counts[0].std() > 0
 

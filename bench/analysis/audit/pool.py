@@ -43,10 +43,10 @@ def answers(model: nn.Module, images: Tensor, labels: Tensor, draws: int, batch_
     return np.stack(given)
 
 
-def wrong(
+def first_round(
     open: Open, pool: Sequence[Tensor], labels: Tensor, seed: int, batch_size: int, draws: int = FIRST
 ) -> np.ndarray:
-    """On how many draws each sample of each image gets another label, integers of shape (samples, images).
+    """Whether each sample of each image gets its label on each draw, booleans (samples, draws, images).
 
     All samples see the same draws, so that they differ in nothing else.
 
@@ -59,21 +59,21 @@ def wrong(
         batch_size: Images a pass.
         draws: How many.
     """
-    counts = []
+    seen = []
     for images in pool:
         with open(derive_seed(seed, "audit choose")) as model:
-            counts.append((~answers(model, images, labels, draws, batch_size)).sum(0))
-    return np.stack(counts)
+            seen.append(answers(model, images, labels, draws, batch_size))
+    return np.stack(seen)
 
 
-def worst(
+def second_round(
     open: Open, pool: Sequence[Tensor], labels: Tensor, seed: int, batch_size: int, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which sample is each image's worst.
 
     Args:
-        open, pool, labels, seed, batch_size: As for ``wrong``.
-        counts: What that gave.
+        open, pool, labels, seed, batch_size: As for ``first_round``.
+        counts: On how many draws of that each sample of each image was wrong, shape (samples, images).
 
     Returns:
         Its place in the pool, shape (images,), and the share of draws on which each sample fools: on those of
@@ -83,7 +83,7 @@ def worst(
     order = np.argsort(-counts, axis=0, kind="stable")[:BEST]
     everybody = np.arange(counts.shape[1])
     for of in order:
-        images = torch.stack([pool[sample][image] for image, sample in enumerate(of)])
+        images = picked(pool, of)
         with open(derive_seed(seed, "audit choose again")) as model:
             more = (~answers(model, images, labels, SECOND, batch_size)).sum(0)
         shares[of, everybody] = (counts[of, everybody] + more) / (FIRST + SECOND)
@@ -93,6 +93,11 @@ def worst(
     # what fooled all of the first round is settled
     settled = counts.max(0) == FIRST
     return np.where(settled, counts.argmax(0), asked.argmax(0)), shares
+
+
+def picked(pool: Sequence[Tensor], which: np.ndarray) -> Tensor:
+    """One sample of each image, by its place in the pool."""
+    return torch.stack([pool[sample][image] for image, sample in enumerate(which)])
 
 
 def scored(
@@ -107,14 +112,14 @@ def scored(
     """The defence's answers to one sample of each image, on draws that chose nothing.
 
     Args:
-        open, pool, labels, seed, batch_size: As for ``wrong``.
+        open, pool, labels, seed, batch_size: As for ``first_round``.
         which: The sample's place in the pool, shape (images,).
         draws: How many.
 
     Returns:
         Whether each is the label, booleans of shape (draws, images).
     """
-    images = torch.stack([pool[sample][image] for image, sample in enumerate(which)])
+    images = picked(pool, which)
     with open(derive_seed(seed, "audit score")) as model:
         return answers(model, images, labels, draws, batch_size)
 
