@@ -687,11 +687,13 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what is never reached looks as if it were", '", never reached in a pass"', '""', f"{OWN}ls_sites_prints_paths_and_shapes"),
         ("shapes with the batch", 'return "x".join(map(str, given))', 'return "x".join(map(str, (1, *given)))', f"{OWN}ls_sites_prints_paths_and_shapes"),
         ("an attack at an epsilon is the smallest", '"smallest" if epsilon is None else', '"smallest" if True else', f"{CLI}lists_say_what_tells_choices_from_each_other"),
+        ("what the network draws itself isn't said", "[NETWORK] if draws_itself(settings) else []", "[]", f"{CLI}lists_say_what_tells_choices_from_each_other"),
         ("an operation is a rate", 'rate["rate"] if isinstance(rate, Mapping) else rate', "rate", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
     ],
     "bench/choices.py": [
         ("files of one's own hide bench's", "found.setdefault(path.stem, _read(path))", "found[path.stem] = _read(path)", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
         ("a file that is no YAML is a traceback", "    except yaml.YAMLError:\n", "    except ZeroDivisionError:\n", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
+        ("the key off is a boolean", "settings = switches(yaml.safe_load(text))", "settings = yaml.safe_load(text)", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
         ("any line is a comment", 'if first.startswith("#") else ""', 'if True else ""', f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
         ("a folder that isn't there is empty", "    if not config_dir.is_dir():\n", "    if False:\n", f"{CLI}what_cannot_be_used_gets_one_line"),
     ],
