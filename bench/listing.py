@@ -111,7 +111,11 @@ def draws(config: "Config") -> str:
         raise ConfigError(" ".join(str(error).split())) from None
     if found is None:
         return f"scheme={config.scheme.name}: nothing is random"
-    return "\n".join([*found.lines(), *(f"twin: {line}" for line in (twin.lines() if twin else ()))])
+    of_twin = twin.lines() if twin else [_NO_TWIN] if config.scheme.itself else []
+    return "\n".join([*found.lines(), *(f"twin: {line}" for line in of_twin)])
+
+
+_NO_TWIN = "there is none, since nothing says how its randomness is switched off (scheme.off, scheme.twin)"
 
 
 def _shape(given: Any) -> str:
