@@ -687,6 +687,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what is never reached looks as if it were", '", never reached in a pass"', '""', f"{OWN}ls_sites_prints_paths_and_shapes"),
         ("shapes with the batch", 'return "x".join(map(str, given))', 'return "x".join(map(str, (1, *given)))', f"{OWN}ls_sites_prints_paths_and_shapes"),
         ("an attack at an epsilon is the smallest", '"smallest" if epsilon is None else', '"smallest" if True else', f"{CLI}lists_say_what_tells_choices_from_each_other"),
+        ("that there is no twin isn't said", "[_NO_TWIN] if config.scheme.itself else []", "[]", "tests/test_docs.py::test_each_kind_of_network_that_draws_by_itself_is_found_out_as_its_page_says"),
         ("what the network draws itself isn't said", "[NETWORK] if draws_itself(settings) else []", "[]", f"{CLI}lists_say_what_tells_choices_from_each_other"),
         ("an operation is a rate", 'rate["rate"] if isinstance(rate, Mapping) else rate', "rate", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
     ],
