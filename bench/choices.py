@@ -66,12 +66,20 @@ def of(group: str, config_dir: Path | None = None) -> list[Choice]:
     return list(found.values())
 
 
+def switches(value: Any) -> Any:
+    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
+    if not isinstance(value, dict):
+        return value
+    words = {True: "on", False: "off"}
+    return {words[key] if isinstance(key, bool) else key: switches(one) for key, one in value.items()}
+
+
 def _read(path: Path) -> Choice:
     text = path.read_text(encoding="utf-8", errors="replace")
     first = text.partition("\n")[0]
     words = first.lstrip("# ").rstrip() if first.startswith("#") else ""
     try:
-        settings = yaml.safe_load(text)
+        settings = switches(yaml.safe_load(text))
     except yaml.YAMLError:
         return Choice(path.stem, "not YAML", {})
     return Choice(path.stem, words, settings if isinstance(settings, Mapping) else {})

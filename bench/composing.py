@@ -27,7 +27,7 @@ from bench import config as settings
 from bench import process
 from bench.axes import GROUPS
 from bench.checks import ConfigError
-from bench.choices import check_folder, conf_dir
+from bench.choices import check_folder, conf_dir, switches
 from bench.command import of_file
 from bench.config import Config, SchemeConfig
 
@@ -59,14 +59,6 @@ class _Composed(Config):
     )
 
 
-def _switches(value: Any) -> Any:
-    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
-    if not isinstance(value, dict):
-        return value
-    words = {True: "on", False: "off"}
-    return {words[key] if isinstance(key, bool) else key: _switches(one) for key, one in value.items()}
-
-
 def _open(node: DictConfig) -> None:
     """Lets options, sites and rates have entries that no file names, which Hydra else asks a ``+`` for.
 
@@ -95,7 +87,7 @@ def typed(composed: DictConfig) -> Config:
             if group not in chosen:
                 raise ConfigError(f"{group}: expected one choice")
             own[group].name = own[group].get("name") or str(chosen[group])
-        own.scheme = _switches(OmegaConf.to_container(own.scheme))
+        own.scheme = switches(OmegaConf.to_container(own.scheme))
         twin = own.scheme.get("twin")
         if isinstance(twin, str):
             own.scheme.twin = _model(twin, [o for o in hydras.overrides.hydra if "searchpath" in o])

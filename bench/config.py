@@ -157,7 +157,8 @@ class SchemeConfig:
         passes: How many passes of the network make one answer, at least 1.
         combine: How they, and stacked outputs, make it: ``mean_probability`` (MC dropout), ``mean_logit`` or
             ``vote`` (randomized smoothing).
-        own: Whether the network draws by itself, which any of the keys from ``draw`` to ``twin`` says, too.
+        own: Whether the network draws by itself, which ``draw``, ``choose``, ``train_mode``, ``on``, ``off``
+            and ``twin`` say, too.
         draw: What draws anew before each pass: a method of the network, or of each submodule that has it, by
             its name; or a function that is called with the network, by its dotted name. null: the pass does.
         choose: Attributes that are set before each pass to one of several values, at random: for each name a

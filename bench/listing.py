@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench import choices
 from bench.checks import ConfigError
 from bench.choices import Choice
+from bench.config import draws_itself
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -42,6 +43,9 @@ def of(what: str, config_dir: Path | None = None) -> str:
     return _aligned(rows)
 
 
+NETWORK = "the network itself"
+"""Where a scheme acts whose network draws by itself."""
+
 _HEADS = {"model": ("sites",), "scheme": ("acts at",), "attack": ("perturbation", "criteria")}
 
 
@@ -53,7 +57,8 @@ def _columns(group: str, one: Choice) -> tuple[str, ...]:
         return (", ".join(map(str, sites)) or "-",)
     if group == "scheme":
         rates = {site: rate["rate"] if isinstance(rate, Mapping) else rate for site, rate in sites.items()}
-        return (", ".join(f"{site} {rate}" for site, rate in rates.items()) or "-",)
+        where = [NETWORK] if draws_itself(settings) else []
+        return (", ".join([*where, *(f"{site} {rate}" for site, rate in rates.items())]) or "-",)
     if group == "attack":
         epsilon, criteria = settings.get("epsilon"), settings.get("criteria")
         size = "smallest" if epsilon is None else f"epsilon {epsilon}"
@@ -106,7 +111,11 @@ def draws(config: "Config") -> str:
         raise ConfigError(" ".join(str(error).split())) from None
     if found is None:
         return f"scheme={config.scheme.name}: nothing is random"
-    return "\n".join([*found.lines(), *(f"twin: {line}" for line in (twin.lines() if twin else ()))])
+    of_twin = twin.lines() if twin else [_NO_TWIN] if config.scheme.itself else []
+    return "\n".join([*found.lines(), *(f"twin: {line}" for line in of_twin)])
+
+
+_NO_TWIN = "there is none, since nothing says how its randomness is switched off (scheme.off, scheme.twin)"
 
 
 def _shape(given: Any) -> str:

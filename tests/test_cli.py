@@ -177,6 +177,7 @@ def test_lists_say_what_tells_choices_from_each_other(cli: Callable[..., Outcome
     assert row("models", "four_conv").startswith("four_conv input, conv, fc1, fc2 ")
     assert row("schemes", "all").startswith("all input 0.1, feature 0.2, fc 0.5 ")
     assert row("schemes", "none").startswith("none - nothing")
+    assert row("schemes", "own").startswith("own the network itself the network draws by itself; ")
     assert "<data_dir>/MNIST/raw/" in row("datasets", "mnist")
     assert row("datasets", "digits").endswith("no files")
 
@@ -187,6 +188,7 @@ def test_files_of_ones_own_are_listed_too_whatever_they_hold(
     own = {
         "mine": "# my own scheme\nsites:\n  fc: {operation: noise, rate: 0.2}\n  image: 0.1\n",
         "fc": "# never chosen: bench's own comes first\n",
+        "off": "off: nets.0\nsites:\n  fc: 0.5\n",
         "silent": "sites: {}\n",
         "tabs": "# it says so\nsites:\n\tfc: 0.5\n",
         "list": "- fc: 0.5\n",
@@ -197,7 +199,10 @@ def test_files_of_ones_own_are_listed_too_whatever_they_hold(
     outcome = cli("ls", "schemes", "--config-dir", tmp_path)
     assert (outcome.status, outcome.err) == (0, "")
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
-    assert lines[-4:] == ["list -", "mine fc 0.2, image 0.1 my own scheme", "silent -", "tabs - not YAML"]
+    # to YAML the key off is a boolean
+    assert lines[-5:] == [
+        "list -", "mine fc 0.2, image 0.1 my own scheme", "off the network itself, fc 0.5", "silent -", "tabs - not YAML",
+    ]  # fmt: skip
     assert [line for line in lines if line.startswith("fc ")] == [
         "fc fc 0.5 dropout on the fully connected layer"
     ]

@@ -1,6 +1,8 @@
 """README and docs: every command is run, at a small size, and every file of a page is used as it stands there."""
 
+import json
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -18,7 +20,7 @@ from matplotlib.figure import Figure
 from pages import NAMES, PAGES, ROOT, Block, anchors, blocks, links
 from PIL import Image
 
-from bench import cli
+from bench import cli, listing
 from bench import run as command
 from bench.analysis import figures
 from bench.composing import compose
@@ -28,10 +30,12 @@ QUICK = ("samples=5", "training.epochs=1", "evaluation.draws=2", "transfer=false
 """What makes a sweep small: every command that runs cells gets it."""
 
 INSTEAD = {
-    # as many steps as it takes to tell bars that lie from bars that stand
+    # as many steps as it takes to learn something
     "dataset=npz": "dataset=npz training.epochs=2 training.batch_size=32",
     "dataset=bars": "dataset=bars training.epochs=2 training.batch_size=32",
     "dataset=shifted": "dataset=shifted training.epochs=2 training.batch_size=32",
+    "model=noisy": "model=noisy training.epochs=2 training.batch_size=16",
+    "model=purified": "model=purified training.epochs=2 training.batch_size=16",
     "dataset=mnist": "dataset=digits",
     "search": "search --train-rates 0.3 --step 0.5",
     "gradients": "gradients --images 2",
@@ -267,6 +271,58 @@ def test_a_link_out_of_docs_leads_to_the_same_file_in_the_site() -> None:
     assert moved("repository.md", "[why](docs/why/intervals.md)") == "[why](why/intervals.md)"
     for link in ("[no such file](../../outputs/nothing.md)", "[elsewhere](https://example.org/a.md)"):
         assert moved("why/intervals.md", link) == link
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "weight_noise": {"_target_": "defences.WeightNoise"},
+    "mixed_noise": {"_target_": "defences.MixedNoise"},
+    "filters": {"_target_": "defences.ProjectionFilters"},
+    "bayesian": {"_target_": "defences.Bayesian", "outputs": 0},
+    "training_noise": {"_target_": "defences.SelfEnsemble"},
+    "mc10": {"_target_": "defences.Dropped", "options": {"draws": 1}},
+    "mc_dropout": {"_target_": "defences.Dropped", "outputs": {"stacked": 10}},
+    "precision": {"_target_": "defences.Quantised"},
+    "transforms": {"_target_": "defences.Transformed"},
+    "one_of_two": {"_target_": "defences.OneOfTwo"},
+    "vote": {"_target_": "defences.Smoothed"},
+}
+"""For each scheme of how-to/random.md the model's file of a network that it is for."""
+
+SHARED = {
+    "the pass's": "one for all images of a pass",
+    "the pass's in part": "partly one for all images of a pass, partly each image's own",
+    "the image's": "each image has its own",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_network_that_draws_by_itself_is_found_out_as_its_page_says(
+    kind: str, walk: Walk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "how-to" / "random.md"
+    for block in blocks(page):
+        if block.file == f"my/scheme/{kind}.yaml":
+            walk.do(block, capsys)
+    (tmp_path / "my" / "model").mkdir(parents=True)
+    (tmp_path / "my" / "model" / "kind.yaml").write_text(json.dumps(KINDS[kind]))
+    config = compose(
+        [
+            "model=kind", f"scheme={kind}", "training=pretrained", f"output_dir={tmp_path}",
+            "trusted_modules=[bench,foolbox,defences]",
+        ],
+        tmp_path / "my",
+    )  # fmt: skip
+    found = dict(line.split(": ", 1) for line in listing.draws(config).splitlines())
+    ((shared, changes, twin),) = re.findall(
+        rf"^\| `{kind}`.*? \| (.*) \| (.*) \| (.*) \|$", page.read_text(), re.M
+    )
+    assert found["draws"].startswith(SHARED[shared])
+    assert found["seeds"] == "two passes of one seed are equal"
+    changed = "is changed by a pass: " + changes.replace("`", "")
+    assert found["network"] == (changed if "`" in changes else "is left as it was")
+    assert ("written into" in found["images"]) == (changes == "its images")
+    assert found["gradient at the image"] == "there, finite and not zero"
+    assert found["twin"].startswith("there is none") == (twin == "none")
 
 
 def test_the_readme_is_two_screens() -> None:
