@@ -37,6 +37,9 @@ EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm":
 WAYS = {"distillation": "distillation", "adversarial_training": "adversarial"}
 """Schemes of old that are ways of training, and what they are called as such."""
 
+_WORDS = {True: "on", False: "off"}
+"""Words that YAML takes for booleans."""
+
 
 def register() -> None:
     """Makes the schema known to Hydra, as the first entry of the defaults list, and ``~`` to its folders."""
@@ -50,21 +53,39 @@ def register() -> None:
 class _Composed(Config):
     """While it is composed: a way of training's own options stand beside the others.
 
-    And of a scheme, ``on:`` and ``off:`` are yet what YAML takes them for, true and false.
+    And of a scheme's file, ``on:`` and ``off:`` are yet what YAML takes them for, true and false; as words
+    they are what the command line says of them.
     """
 
     training: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
     scheme: dict[Any, Any] = field(  # type: ignore[assignment]
-        default_factory=lambda: {**dataclasses.asdict(SchemeConfig()), "sites": MISSING}
+        default_factory=lambda: {
+            **dataclasses.asdict(SchemeConfig()),
+            **dict.fromkeys(("sites", *_WORDS.values()), MISSING),
+        }
     )
 
 
 def _switches(value: Any) -> Any:
-    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
+    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans.
+
+    What the command line says of them goes before, and is merged into what the file does.
+    """
     if not isinstance(value, dict):
         return value
-    words = {True: "on", False: "off"}
-    return {words[key] if isinstance(key, bool) else key: _switches(one) for key, one in value.items()}
+    of_file = {_WORDS[key]: _switches(one) for key, one in value.items() if isinstance(key, bool)}
+    found = {key: _switches(one) for key, one in value.items() if not isinstance(key, bool)}
+    for word in _WORDS.values():
+        if found.get(word) == MISSING:
+            del found[word]
+    return _merged(of_file, found)
+
+
+def _merged(under: Any, over: Any) -> Any:
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    both = {key: _merged(under[key], over[key]) for key in under if key in over}
+    return {**under, **over, **both}
 
 
 def _open(node: DictConfig) -> None:

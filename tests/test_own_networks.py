@@ -1,0 +1,582 @@
+"""Networks that draw by themselves, each by a few lines of YAML: what is found out of them, and what is measured."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import defences
+import numpy as np
+import pytest
+import torch
+from running import Run
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import bench
+from bench import cell, cli, datasets, plan
+from bench.composing import compose
+from bench.defended import Behind, Defended
+from bench.reader import Reader
+from bench.results.store import Store
+
+TRUSTED = "trusted_modules=[bench,foolbox,defences]"
+QUICK = (
+    "training.epochs=5", "training.learning_rate=1e-2", "attack=pgd", "attack.options.steps=5", "attack.epsilon=0.35",
+    "samples=40", "evaluation.draws=60",
+)  # fmt: skip
+PASSES = 200
+"""Of each image in a loop of its own."""
+
+
+def set_all(net: nn.Module, **values: Any) -> None:
+    for module in net.modules():
+        for name, value in values.items():
+            if hasattr(module, name):
+                setattr(module, name, value)
+
+
+def training(net: nn.Module, kind: type[nn.Module]) -> None:
+    for module in net.modules():
+        if isinstance(module, kind):
+            module.train()
+
+
+def mean_of(answers: list[Tensor]) -> Tensor:
+    return torch.stack([one.softmax(-1) for one in answers]).mean(0)
+
+
+# one answer of each network, drawn anew: in plain PyTorch, and with nothing of bench
+
+
+def as_it_is(net: Any, x: Tensor) -> Tensor:
+    return net(x)
+
+
+def projected(net: Any, x: Tensor) -> Tensor:
+    net.redraw()
+    return net(x)
+
+
+def first_of_two(net: Any, x: Tensor) -> Tensor:
+    return net(x)[0]
+
+
+def self_ensemble(net: Any, x: Tensor) -> Tensor:
+    training(net, defences.TrainingNoise)
+    # which writes into its images
+    return mean_of([net(x.clone()) for _ in range(5)])
+
+
+def stacked(net: Any, x: Tensor) -> Tensor:
+    training(net, nn.Dropout)
+    return mean_of(list(net(x).view(10, len(x), -1)))
+
+
+def one_by_one(net: Any, x: Tensor) -> Tensor:
+    training(net, nn.Dropout)
+    return mean_of([net(x) for _ in range(10)])
+
+
+def each_its_bits(net: Any, x: Tensor) -> Tensor:
+    net.before.num_bits, net.between.num_bits = random.choices([1, 2, 3, 8], k=2)
+    return net(x)
+
+
+def bits_of_all(net: Any, x: Tensor) -> Tensor:
+    set_all(net, num_bits=random.choices([1, 2, 8], [0.5, 0.3, 0.2])[0])
+    return net(x)
+
+
+def either(net: Any, x: Tensor) -> Tensor:
+    net.active = random.choices([0, 1], [0.9, 0.1])[0]
+    return net(x)
+
+
+def as_likely(net: Any, x: Tensor) -> Tensor:
+    net.active = random.choices([0, 1])[0]
+    return net(x)
+
+
+def vote(net: Any, x: Tensor) -> Tensor:
+    net.sigma = 0.25
+    return torch.stack([nn.functional.one_hot(net(x).argmax(-1), 10) for _ in range(10)]).sum(0)
+
+
+def one_pass(net: Any, x: Tensor) -> Tensor:
+    training(net, nn.Dropout)
+    training(net, defences.TrainingNoise)
+    net.sigma = 0.25
+    return net(x.clone())
+
+
+def whole(net: Any) -> nn.Module:
+    return net
+
+
+def quiet(**values: Any) -> Callable[[nn.Module], nn.Module]:
+    def off(net: nn.Module) -> nn.Module:
+        set_all(net, **values)
+        return net
+
+    return off
+
+
+def without_sigma(net: Any) -> nn.Module:
+    for layer in (net.one, net.two):
+        layer.sigma_weight.data.fill_(-torch.inf)
+    return nn.Sequential(net, _First())
+
+
+class _First(nn.Module):
+    def forward(self, given: tuple[Tensor, Tensor]) -> Tensor:
+        return given[0]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, and how its randomness is said.
+
+    Attributes:
+        network: Its name in ``defences``.
+        scheme: The scheme's YAML; empty for one of ``conf``.
+        answer: One answer of the network in plain PyTorch, drawn anew: logits or probabilities.
+        off: The network without its randomness, in plain PyTorch; None: there is none.
+        shared_by: What a draw is shared by.
+        outputs: Where its logits are, as the model's YAML says it.
+        options: What it is made with.
+        changes: Which tensors a pass changes; ``changes_off``: one of its twin.
+        writes: Whether it writes into its images.
+        smooth: Whether the gradient is that of its outputs, so that differences tell it, too.
+        more: What is said on the command line.
+        wrong: An answer that would come of a mistake, and has another success.
+    """
+
+    network: str
+    scheme: str
+    answer: Callable[[Any, Tensor], Tensor]
+    off: Callable[[Any], nn.Module] | None
+    shared_by: str
+    outputs: Any = None
+    options: Mapping[str, int] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    changes_off: tuple[str, ...] = ()
+    writes: bool = False
+    smooth: bool = True
+    more: tuple[str, ...] = ()
+    wrong: Callable[[Any, Tensor], Tensor] | None = None
+
+    def made(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """The network with these weights, in evaluation mode."""
+        net: nn.Module = getattr(defences, self.network)((1, 8, 8), 10, **self.options)
+        net.load_state_dict(dict(state))
+        return net.eval()
+
+
+EPS = ("one.eps", "two.eps")
+CASES = {
+    "weight_noise": Case("WeightNoise", "on: {noise: true}\noff: {noise: false}\ntrain_draws: true\n", as_it_is, quiet(noise=False), "pass"),
+    "mixed_noise": Case("MixedNoise", "own: true\noff: {noise: false, sd: 0}\ntrain_draws: true\n", as_it_is, quiet(noise=False, sd=0.0), "both"),
+    "filters": Case("ProjectionFilters", "draw: redraw\ntrain_draws: true\n", projected, None, "pass", options={"drawn": 16}, changes=("conv.weight",)),
+    "bayesian": Case("Bayesian", "off: {sigma_weight: -.inf}\ntrain_draws: true\n", first_of_two, without_sigma, "pass", 0, changes=EPS, changes_off=EPS),
+    "self_ensemble": Case("SelfEnsemble", "train_mode: [defences.TrainingNoise]\noff: {}\npasses: 5\ntrain_draws: true\n", self_ensemble, whole, "image", writes=True, wrong=one_pass),
+    "stacked": Case("Dropped", "train_mode: [torch.nn.Dropout]\noff: {}\n", stacked, lambda net: nn.Sequential(net, _Stacked()), "image", {"stacked": 10}),
+    "mc_dropout": Case("Dropped", "", one_by_one, whole, "image", options={"draws": 1}, more=("scheme.passes=10",), wrong=one_pass),
+    "bits": Case("Quantised", "choose: {num_bits: [1, 2, 3, 8]}\neach: true\noff: {num_bits: 16}\nstand_ins: {before: identity, between: identity}\n", each_its_bits, quiet(num_bits=16), "pass", smooth=False),
+    "bits_of_all": Case("Quantised", "choose: {num_bits: [1, 2, 8]}\nprobabilities: [0.5, 0.3, 0.2]\noff: {num_bits: 16}\nstand_ins: {before: identity, between: identity}\n", bits_of_all, quiet(num_bits=16), "pass", smooth=False),
+    "transformed": Case("Transformed", "own: true\noff: {on: false}\ntrain_draws: true\n", as_it_is, quiet(on=False), "both"),
+    "one_of_two": Case("OneOfTwo", "choose: {active: [0, 1]}\nprobabilities: [0.9, 0.1]\noff: nets.0\ntrain_draws: true\n", either, lambda net: net.nets[0], "pass", wrong=as_likely),
+    "smoothed": Case("Smoothed", "on: {sigma: 0.25}\noff: {sigma: 0}\npasses: 10\ncombine: vote\n", vote, whole, "image", smooth=False, wrong=one_pass),
+}  # fmt: skip
+
+
+class _Stacked(nn.Module):
+    """Ten equal draws are one."""
+
+    def forward(self, given: Tensor) -> Tensor:
+        return given[: len(given) // 10]
+
+
+every = pytest.mark.parametrize("name", CASES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of a user's own, and the folder that results go to."""
+    folder = tmp_path_factory.mktemp("networks")
+    for group in ("model", "scheme"):
+        (folder / "my" / group).mkdir(parents=True)
+    for name, case in CASES.items():
+        said = {"options": case.options, "outputs": case.outputs}
+        more = "".join(
+            f"{key}: {json.dumps(value)}\n" for key, value in said.items() if value not in (None, {})
+        )
+        write(folder, f"model/{name}", f"_target_: defences.{case.network}\n{more}")
+        if case.scheme:
+            write(folder, f"scheme/{name}", case.scheme)
+    write(folder, "model/plain", "_target_: defences.Plain\n")
+    return folder
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / "my" / f"{name}.yaml").write_text(text)
+
+
+def given(folder: Path, name: str, *overrides: str) -> list[str]:
+    """What is given on the command line for a case."""
+    return [
+        f"model={name}",
+        f"scheme={name}",
+        TRUSTED,
+        *QUICK,
+        f"output_dir={folder / 'out'}",
+        *CASES[name].more,
+        *overrides,
+    ]
+
+
+def ready(folder: Path, *arguments: str) -> plan.Cell:
+    return plan.prepare(compose(arguments, folder / "my"))
+
+
+_records: dict[tuple[Path, str], dict[str, Any]] = {}
+
+
+def record_of(bench_run: Run, folder: Path, name: str, *overrides: str) -> dict[str, Any]:
+    """The record of a case, run by the command."""
+    asked = (folder, json.dumps([name, *overrides]))
+    if asked not in _records:
+        outcome = bench_run("--config-dir", str(folder / "my"), *given(folder, name, *overrides))
+        assert outcome.status == 0, outcome.err
+        record = Store(folder / "out" / "store").read(Path(outcome.out.strip().splitlines()[-1]).stem)
+        assert record is not None
+        _records[asked] = record
+    return _records[asked]
+
+
+def weights_of(folder: Path, record: Mapping[str, Any], twin: bool = False) -> dict[str, Tensor]:
+    checkpoint = record["checkpoint"]["twin"] if twin else record["checkpoint"]
+    return load_file(folder / "out" / "store" / "checkpoints" / f"{checkpoint['key']}.safetensors")
+
+
+def digits_of_the_test() -> tuple[Tensor, Tensor]:
+    data = datasets.load(datasets.digits, Path(), {"test_size": 500}, None)
+    return torch.from_numpy(datasets.unit(data.x_test)), torch.from_numpy(data.y_test)
+
+
+def lines_of_draws(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> list[str]:
+    capsys.readouterr()
+    cli.main(["ls", "draws", "--config-dir", str(folder / "my"), *arguments])
+    return capsys.readouterr().out.splitlines()
+
+
+SHARED = {
+    "image": "each image has its own",
+    "pass": "one for all images of a pass",
+    "both": "partly one for all images of a pass, partly each image's own",
+}
+
+
+@every
+def test_what_is_found_out_of_draws_is_printed_and_stands_in_the_record(
+    name: str, bench_run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, store = CASES[name], folder / "out" / "store"
+    before = {path for kind in ("samples", "records") for path in (store / kind).glob("*")}
+    lines = lines_of_draws(capsys, folder, *given(folder, name))
+    # nothing is attacked
+    assert {path for kind in ("samples", "records") for path in (store / kind).glob("*")} == before
+    assert lines[0].startswith(f"draws: {SHARED[case.shared_by]} (a part that is a pass's: p = ")
+    changed = f"is changed by a pass: {', '.join(case.changes)}" if case.changes else "is left as it was"
+    expected = [
+        "seeds: two passes of one seed are equal",
+        f"network: {changed}",
+        f"images: are {'written into by a pass' if case.writes else 'left as they were'}",
+        "batches: every size that was tried passes",
+        "other images of a batch: change nothing of an image's logits",
+        "gradient at the image: there, finite and not zero",
+    ]
+    assert lines[1:7] == expected
+    if case.off is None:
+        assert len(lines) == 7
+    else:
+        changed = (
+            f"is changed by a pass: {', '.join(case.changes_off)}"
+            if case.changes_off
+            else "is left as it was"
+        )
+        of_twin = ["draws: none, passes over the same images are equal", *expected]
+        of_twin[2:4] = [f"network: {changed}", "images: are left as they were"]
+        assert lines[7:] == [f"twin: {line}" for line in of_twin]
+
+    record = record_of(bench_run, folder, name)
+    drawn = record["draws"]
+    assert (drawn["shared_by"], drawn["repeats"], drawn["changes_images"]) == (
+        case.shared_by,
+        True,
+        case.writes,
+    )
+    assert tuple(drawn["changes"]) == case.changes
+    assert (drawn["sizes"], drawn["company"], drawn["gradient"]) == ({}, False, "ok")
+    assert ("twin" in drawn) == (case.off is not None) == (record["twin"] is not None)
+    if case.off is not None:
+        twin = drawn["twin"]
+        assert (twin["shared_by"], tuple(twin["changes"]), twin["changes_images"]) == (
+            "nothing",
+            case.changes_off,
+            False,
+        )
+    said = [words.partition(": ")[2] for words in record["warnings"]]
+    assert any(words.startswith("images of a pass share a draw") for words in said) == (
+        case.shared_by != "image"
+    )
+    assert any(words.startswith("a pass writes into its images") for words in said) == case.writes
+
+
+@every
+def test_success_on_fresh_draws_is_that_of_a_loop_in_plain_pytorch(
+    name: str, bench_run: Run, folder: Path
+) -> None:
+    case, record = CASES[name], record_of(bench_run, folder, name)
+    store = Store(folder / "out" / "store")
+    samples = load_file(store.folder / record["samples"]["file"])
+    net = case.made(weights_of(folder, record))
+    images, labels = samples["perturbed"], samples["labels"]
+    fooled = successes(net, case.answer, images, labels)
+    found = record["metrics"]["fresh_success"]
+    assert found["low"] <= fooled.mean() <= found["high"]
+    # they are far closer than that, since images are the same: as two means of draws are
+    looked = np.array(store.kept("looks", record["looks"]["fresh"]).values["by_draw"][0]) / len(labels)
+    assert looked.mean() == pytest.approx(found["mean"])
+    error = np.sqrt(fooled.var() / len(fooled) + looked.var() / len(looked))
+    assert abs(fooled.mean() - found["mean"]) < 3.5 * error
+    if case.wrong is not None:
+        assert abs(successes(net, case.wrong, images, labels).mean() - found["mean"]) > 3.5 * error
+
+
+def successes(
+    net: nn.Module, answer: Callable[[Any, Tensor], Tensor], images: Tensor, labels: Tensor
+) -> np.ndarray:
+    """Which share of images fools each of some passes of all of them."""
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)  # noqa: NPY002
+    with torch.no_grad():
+        return np.array(
+            [float((answer(net, images).argmax(-1) != labels).double().mean()) for _ in range(PASSES)]
+        )
+
+
+@every
+def test_accuracy_without_a_scheme_is_that_of_the_network_switched_off(
+    name: str, bench_run: Run, folder: Path
+) -> None:
+    case, record = CASES[name], record_of(bench_run, folder, name)
+    if case.off is None:
+        assert "clean_accuracy_no_scheme" not in record["metrics"]
+        return
+    images, labels = digits_of_the_test()
+    net = case.off(case.made(weights_of(folder, record)))
+    with torch.no_grad():
+        right = net(images).argmax(-1) == labels
+    assert record["metrics"]["clean_accuracy_no_scheme"]["mean"] == float(right.double().mean())
+    # those are what is attacked
+    assert record["images"]["indices"] == right.nonzero().flatten().tolist()[:40]
+
+
+def restored(folder: Path, record: Mapping[str, Any]) -> Defended:
+    reader = Reader(("bench", "foolbox", "defences"))
+    return plan.restore(record, Store(folder / "out" / "store"), reader).defended
+
+
+def gradients(
+    defended: Defended, images: Tensor, weights: Tensor, as_it_is: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The gradient of a sum of four passes, and the sum of the gradients of each of the four."""
+    x = images.clone().requires_grad_()
+    with defended.model(3, as_it_is=as_it_is) as model:
+        (of_sum,) = torch.autograd.grad(sum((model(x) * weights).sum() for _ in range(4)), x)
+    total = torch.zeros_like(images)
+    for number in range(4):
+        with defended.model(3, as_it_is=as_it_is) as model:
+            for _ in range(number):
+                model(images)
+            total += torch.autograd.grad((model(x) * weights).sum(), x)[0]
+    return of_sum, total
+
+
+@every
+def test_the_gradient_of_a_sum_of_passes_is_the_sum_of_their_gradients(
+    name: str, bench_run: Run, folder: Path
+) -> None:
+    case, record = CASES[name], record_of(bench_run, folder, name)
+    defended = restored(folder, record)
+    defended.network.double()
+    images = digits_of_the_test()[0][:6].double()
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(6, 10, generator=generator, dtype=torch.float64)
+    of_sum, total = gradients(defended, images, weights)
+    assert torch.allclose(of_sum, total, rtol=1e-9, atol=1e-12)
+    assert float(total.abs().max()) > 0.01
+    if case.smooth:
+        # both might be wrong alike
+        step = 1e-6 * torch.randn(images.shape, generator=generator, dtype=torch.float64)
+        values = []
+        for moved in (images + step, images - step):
+            with defended.model(3) as model, torch.no_grad():
+                values.append(sum(float((model(moved) * weights).sum()) for _ in range(4)))
+        assert (values[0] - values[1]) / 2 == pytest.approx(float((total * step).sum()), rel=1e-5)
+
+
+def test_without_copies_the_gradient_of_several_passes_is_another(bench_run: Run, folder: Path) -> None:
+    """What each pass is given its own of: filters, buffers, images."""
+    weights = torch.randn(6, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    images = digits_of_the_test()[0][:6].double()
+    torch.manual_seed(0)
+    filters = defences.ProjectionFilters((1, 8, 8), 10, drawn=16).double()
+    own = bench.Defended(filters, scheme=bench.Own(draw="redraw"))
+    # a backward pass uses the last draw's filters for all
+    of_sum, total = (one.flatten() for one in gradients(own, images, weights, as_it_is=True))
+    assert float(torch.cosine_similarity(of_sum, total, dim=0)) == pytest.approx(0.5, abs=0.1)
+    assert float((of_sum.sign() != total.sign()).double().mean()) == pytest.approx(1 / 3, abs=0.1)
+    # with copies these are alike, and those that are right
+    right, again = (one.flatten() for one in gradients(own, images, weights))
+    assert torch.allclose(right, total)
+    assert torch.allclose(again, total)
+    # nor can what is written into have a gradient
+    defended = restored(folder, record_of(bench_run, folder, "self_ensemble"))
+    defended.network.double()
+    with pytest.raises(RuntimeError, match="in-place operation"):
+        gradients(defended, images, weights, as_it_is=True)
+
+
+def test_values_are_chosen_for_each_module_and_with_their_probabilities(bench_run: Run, folder: Path) -> None:
+    for name, shares, each in (("bits", [0.25] * 4, True), ("bits_of_all", [0.5, 0.3, 0.2], False)):
+        defended = restored(folder, record_of(bench_run, folder, name))
+        parts = [part for part in defended.network.modules() if isinstance(part, defences.Precision)]
+        seen = bits_seen(parts)
+        with defended.model(0) as model, torch.no_grad():
+            for _ in range(1000):
+                model(torch.zeros(1, 1, 8, 8))
+        pairs = np.array(seen).reshape(1000, 2)
+        values = [1, 2, 3, 8] if each else [1, 2, 8]
+        for column in pairs.T:
+            assert [float((column == v).mean()) for v in values] == pytest.approx(shares, abs=0.06)
+        equal = float((pairs[:, 0] == pairs[:, 1]).mean())
+        # two draws of four are equal once in four times
+        assert equal == (pytest.approx(0.25, abs=0.06) if each else 1)
+        # and what the class says is there again
+        assert [part.num_bits for part in parts] == [16, 16]
+
+
+def bits_seen(parts: list[defences.Precision]) -> list[int]:
+    """To which the number of bits is added at each pass of each."""
+    seen: list[int] = []
+    for part in parts:
+        part.register_forward_pre_hook(lambda module, inputs: seen.append(module.num_bits))
+    return seen
+
+
+AGAIN = """
+import json, sys
+from pathlib import Path
+from bench import cell, plan
+from bench.composing import compose
+for arguments in json.loads(sys.argv[2]):
+    print(json.dumps(cell.run(plan.prepare(compose(arguments, Path(sys.argv[1]))))))
+"""
+
+
+def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "seconds"}
+
+
+def test_a_cell_gives_the_same_in_another_process_after_other_cells(
+    bench_run: Run, folder: Path, tmp_path: Path
+) -> None:
+    first = {name: record_of(bench_run, folder, name) for name in CASES}
+    # the networks, and nothing that was seen of them
+    shutil.copytree(folder / "out" / "store" / "checkpoints", tmp_path / "out" / "store" / "checkpoints")
+    order = list(reversed(CASES))
+    asked = [given(folder, name, f"output_dir={tmp_path / 'out'}") for name in order]
+    path = [str(Path(cell.__file__).parent.parent), str(Path(defences.__file__).parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(folder / "my"), json.dumps(asked)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    for name, line in zip(order, done.stdout.splitlines(), strict=True):
+        assert without_times(json.loads(line)) == without_times(first[name]), name
+
+
+def test_what_is_kept_is_found_again_without_a_pass(
+    bench_run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    whole = Behind._pass
+    monkeypatch.setattr(Behind, "_pass", lambda self, x: (passes.append(len(x)), whole(self, x))[1])
+    for name in ("filters", "self_ensemble", "one_of_two"):
+        record = record_of(bench_run, folder, name)
+        copied = shutil.copytree(folder / "out", tmp_path / name)
+        one = ready(folder, *given(folder, name, f"output_dir={copied}"))
+        assert one.key == record["key"]
+        passes.clear()
+        assert cell.run(one) == record
+        assert passes == []
+        # of the record alone everything that it is joined from is there
+        one.store.record_path(one.key).unlink()
+        assert without_times(cell.run(one)) == without_times(record)
+        assert passes == []
+        # and that passes are counted here at all
+        for path in (copied / "store" / "looks").glob("*"):
+            path.unlink()
+        one.store.record_path(one.key).unlink()
+        assert without_times(cell.run(one)) == without_times(record)
+        assert sum(passes) > 60 * 40
+
+
+def test_settings_of_draws_share_no_key(folder: Path) -> None:
+    asked = {
+        "bits": (
+            (), ("scheme.choose.num_bits=[1,2,3,7]",), ("scheme.choose.num_bits=[1,2,8,3]",), ("scheme.each=false",),
+            ("scheme.probabilities=[0.4,0.3,0.2,0.1]",), ("scheme.probabilities=[0.1,0.2,0.3,0.4]",), ("scheme.off.num_bits=8",),
+            ("scheme.off=null",), ("scheme.off=null", "scheme.twin=plain"), ("scheme.stand_ins.before=torch.nn.ReLU",), ("scheme.passes=2",),
+            ("scheme.passes=2", "scheme.combine=vote"), ("scheme.passes=2", "scheme.combine=mean_logit"),
+            ("scheme.on={num_bits: 3}",), ("scheme.train_mode=[before]",), ("scheme.train_draws=true",),
+        ),
+        "smoothed": ((), ("scheme.on.sigma=0.2",), ("scheme.passes=11",), ("scheme.combine=mean_probability",)),
+        "one_of_two": ((), ("scheme.off=nets.1",), ("scheme.off={active: 1}",), ("scheme.off={active: 0}",)),
+        "stacked": ((), ("scheme.train_mode=[dropout]",), ("scheme.combine=vote",), ("scheme.off=null",)),
+        "filters": ((), ("scheme.draw=null", "scheme.on={drawn: 3}", "scheme.draw=defences.redrawn"),),
+    }  # fmt: skip
+    samples: dict[str, tuple[str, ...]] = {}
+    for name, variants in asked.items():
+        for overrides in variants:
+            one = ready(folder, *given(folder, name, *overrides))
+            said = json.dumps(one.samples, sort_keys=True)
+            assert said not in samples, (overrides, samples[said])
+            samples[said] = (name, *overrides)
+            assert one.twin_identity != one.identity
+
+
+def test_the_command_line_goes_before_a_file_s_on_and_off(folder: Path) -> None:
+    """Which YAML reads as true and false there, and Hydra as words here."""
+    write(folder, "scheme/switches", "on: {sigma: 0.2, sd: 1}\noff: {on: false, sigma: 0}\n")
+    for overrides, on, off in (
+        ((), {"sigma": 0.2, "sd": 1}, {"on": False, "sigma": 0}),
+        (("scheme.on.sigma=0.3",), {"sigma": 0.3, "sd": 1}, {"on": False, "sigma": 0}),
+        (("scheme.off.sigma=1", "scheme.off.more=2"), {"sigma": 0.2, "sd": 1}, {"on": False, "sigma": 1, "more": 2}),
+        (("scheme.off.on=true",), {"sigma": 0.2, "sd": 1}, {"on": True, "sigma": 0}),
+        (("scheme.off=null",), {"sigma": 0.2, "sd": 1}, None),
+        (("scheme.off=nets.0", "scheme.on={sd: 3}"), {"sigma": 0.2, "sd": 3}, "nets.0"),
+    ):  # fmt: skip
+        scheme = compose(["scheme=switches", *overrides], folder / "my").scheme
+        assert (scheme.on, scheme.off) == (on, off), overrides
+    scheme = compose(["scheme=own", "scheme.off={sigma: 0}"]).scheme
+    assert (scheme.on, scheme.off) == ({}, {"sigma": 0})
+    scheme = compose(["scheme=none"]).scheme
+    assert (scheme.on, scheme.off) == ({}, None)
