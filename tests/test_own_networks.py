@@ -13,6 +13,7 @@ from typing import Any
 
 import defences
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from running import Run
@@ -580,3 +581,132 @@ def test_the_command_line_goes_before_a_file_s_on_and_off(folder: Path) -> None:
     assert (scheme.on, scheme.off) == ({}, {"sigma": 0})
     scheme = compose(["scheme=none"]).scheme
     assert (scheme.on, scheme.off) == ({}, None)
+
+
+TWINS = {
+    "attributes": ("transformed", ()),
+    "a tensor that is filled": ("bayesian", ()),
+    "training mode alone": ("stacked", ()),
+    "a submodule": ("one_of_two", ()),
+    "another file": ("transformed", ("scheme.off=null", "scheme.twin=plain")),
+    "none": ("transformed", ("scheme.off=null",)),
+    "of stacked outputs, another file": ("stacked", ("scheme.off=null", "scheme.twin=plain")),
+    "of several passes": ("self_ensemble", ()),
+    "beside stand-ins": ("bits", ()),
+}
+
+
+@pytest.mark.parametrize("kind", TWINS)
+def test_what_decides_a_twin_s_outputs_is_known_before_anything_runs(
+    kind: str, bench_run: Run, folder: Path
+) -> None:
+    name, overrides = TWINS[kind]
+    record = record_of(bench_run, folder, name, *overrides)
+    twin = restored(folder, record).twin
+    planned = ready(folder, *given(folder, name, *overrides)).twin_identity
+    assert record["twin"] == planned == (None if twin is None else twin.identity)
+    assert (planned is None) == (kind == "none")
+    # and nothing that was seen of the one is taken for the other
+    looks = record["looks"]
+    assert len(set(looks.values())) == len(looks) == (2 if twin is None else 3)
+
+
+def trained_alone(bench_run: Run, folder: Path) -> dict[str, Any]:
+    """The record of the network that is twin of others, under no scheme."""
+    return record_of(bench_run, folder, "transformed", "model=plain", "scheme=none")
+
+
+def test_another_file_s_network_is_the_twin_and_trained_as_it_is_alone(bench_run: Run, folder: Path) -> None:
+    for name in ("transformed", "weight_noise"):
+        record = record_of(bench_run, folder, name, "scheme.off=null", "scheme.twin=plain")
+        alone = trained_alone(bench_run, folder)
+        twin = record["checkpoint"]["twin"]
+        assert twin == alone["checkpoint"] != {k: record["checkpoint"][k] for k in ("key", "sha256")}
+        # what was seen of it alone was not seen again
+        assert record["looks"]["clean_no_scheme"] == alone["looks"]["clean"]
+        measured = record["metrics"]["clean_accuracy_no_scheme"]
+        assert measured == alone["metrics"]["clean_accuracy"]
+        images, labels = digits_of_the_test()
+        net = defences.Plain((1, 8, 8), 10)
+        net.load_state_dict(weights_of(folder, record, twin=True))
+        assert measured["mean"] == float((net(images).argmax(-1) == labels).double().mean())
+
+
+def test_weights_from_a_file_are_the_twin_s_too(bench_run: Run, folder: Path) -> None:
+    record = record_of(bench_run, folder, "transformed")
+    file = folder / "out" / "store" / "checkpoints" / f"{record['checkpoint']['key']}.safetensors"
+    arguments = [
+        "--config-dir", str(folder / "my"), "model=transformed", "scheme=transformed", TRUSTED, "training=pretrained",
+        f"training.weights={file}", "attack=fgsm", "samples=5", "evaluation.draws=5", f"output_dir={folder / 'out'}",
+        "scheme.train_draws=false",
+    ]  # fmt: skip
+    keys = set()
+    for more in ((), ("scheme.off=null", "scheme.twin=plain")):
+        outcome = bench_run(*arguments, *more)
+        assert outcome.status == 0, outcome.err
+        found = Store(folder / "out" / "store").read(Path(outcome.out.strip().splitlines()[-1]).stem)
+        assert found is not None
+        # the one network switched off, and another of the same weights
+        clean = "clean_accuracy_no_scheme"
+        assert found["metrics"][clean] == record["metrics"][clean]
+        sha256 = found["checkpoint"]["sha256"]
+        assert (
+            found["checkpoint"].get("twin", {}).get("sha256", sha256)
+            == sha256
+            == record["checkpoint"]["sha256"]
+        )
+        keys.add(found["samples"]["key"])
+    assert len(keys) == 2
+
+
+def test_without_a_twin_what_needs_one_is_empty_and_says_so(
+    bench_run: Run, folder: Path, tmp_path: Path
+) -> None:
+    arguments = given(folder, "filters", f"output_dir={tmp_path}", "samples=5", "evaluation.draws=5")
+    outcome = bench_run("-m", "--config-dir", str(folder / "my"), *arguments, "scheme=none,filters")
+    # the network without a scheme is random nowhere, so that it can be asked for as well
+    assert outcome.status == 0, outcome.err
+    none, filters = pd.read_csv(tmp_path / "sweep" / "results.csv").to_dict("records")
+    assert none["clean_accuracy_no_scheme_pct"] > 50
+    assert pd.isna(filters["clean_accuracy_no_scheme_pct"])
+    assert filters["clean_accuracy_pct"] > 50
+    said = "scheme filters: there is no twin to compare with, since its randomness can't be switched off (scheme.off); attacked are images that it gets right on one draw"
+    assert said in filters["warnings"]
+    assert "twin" not in str(none["warnings"])
+
+
+def test_a_network_draws_in_training_where_that_is_said(bench_run: Run, folder: Path) -> None:
+    """Otherwise it is trained as its twin; and as under no scheme, where that has nothing set."""
+
+    def checkpoint(name: str, *overrides: str) -> str:
+        return ready(folder, *given(folder, name, *overrides)).checkpoint
+
+    drawn, quiet = (checkpoint("transformed", f"scheme.train_draws={said}") for said in ("true", "false"))
+    assert drawn != quiet
+    state = {}
+    for said in ("true", "false"):
+        record = record_of(bench_run, folder, "transformed", f"scheme.train_draws={said}")
+        assert record["checkpoint"]["key"] == (drawn if said == "true" else quiet)
+        state[said] = weights_of(folder, record)
+    alone = weights_of(folder, trained_alone(bench_run, folder))
+    # of one seed, and the same arithmetic, as the network that has nothing random
+    assert all(torch.equal(state["false"][name], alone[name]) for name in alone)
+    assert not any(torch.equal(state["true"][name], alone[name]) for name in alone)
+
+    # filters that are drawn in training are left as they were first
+    first = defences.ProjectionFilters((1, 8, 8), 10, drawn=16)
+    weights = {}
+    for said in ("true", "false"):
+        record = record_of(bench_run, folder, "filters", f"scheme.train_draws={said}")
+        weights[said] = weights_of(folder, record)["conv.weight"]
+    assert not torch.equal(weights["true"], weights["false"])
+    assert first.conv.weight.shape == weights["true"].shape
+
+    # what has nothing set for its twin is trained as under any other scheme
+    assert checkpoint("mc_dropout") == checkpoint("mc_dropout", "scheme=none")
+    assert (
+        checkpoint("stacked")
+        == checkpoint("stacked", "scheme=none")
+        == checkpoint("stacked", "scheme.off=null")
+    )
+    assert checkpoint("bits") != checkpoint("bits", "scheme=none")
