@@ -78,6 +78,13 @@ class ProjectionFilters(nn.Module):
         return self.fc(functional.relu(self.conv(x)).flatten(1))
 
 
+class Needy(ProjectionFilters):
+    """Whose method has to be told something."""
+
+    def redraw_by(self, how: str) -> None:
+        self.redraw()
+
+
 def redrawn(network: ProjectionFilters) -> None:
     """The same, as a function of the network."""
     network.redraw()

@@ -710,3 +710,99 @@ def test_a_network_draws_in_training_where_that_is_said(bench_run: Run, folder: 
         == checkpoint("stacked", "scheme.off=null")
     )
     assert checkpoint("bits") != checkpoint("bits", "scheme=none")
+
+
+KEYS = "name, sites, operation, train_sites, passes, combine, own, draw, choose, probabilities, each, train_mode, on, off, twin, seeded, train_draws, stand_ins"
+TYPOS = ("draws=redraw", "chose={num_bits: [4]}", "probability=[1]", "eahc=true", "train_modes=[fc1]", "onn={sigma: 1}", "of={sigma: 0}", "twins=plain", "seed=false", "train_drawn=true", "stand_in={fc1: identity}", "pass=3", "combined=vote", "own_=true")  # fmt: skip
+
+
+def line_of(bench_run: Run, folder: Path, *arguments: str) -> str:
+    """The one line that is said of bad settings, before anything was trained or written."""
+    outcome = bench_run(
+        "--config-dir", str(folder / "my"), TRUSTED, *arguments, f"output_dir={folder / 'bad'}"
+    )
+    assert outcome.status == 2, (arguments, outcome.err)
+    (line,) = outcome.err.strip().splitlines()
+    assert line.startswith("error: "), line
+    assert not (folder / "bad" / "store").exists(), arguments
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.parametrize("typo", TYPOS)
+def test_a_typo_in_a_key_is_one_line_with_those_that_there_are(
+    typo: str, bench_run: Run, folder: Path
+) -> None:
+    key = typo.partition("=")[0]
+    line = line_of(bench_run, folder, "model=filters", "scheme=own", f"scheme.{typo}")
+    assert line == f"scheme.{key}: no such key; allowed: {KEYS}"
+
+
+BAD = [
+    ("filters", "draw: redrow", "scheme.draw: no module has a method 'redrow'; did you mean redraw?"),
+    ("bits", "draw: set_bits", "scheme.draw: no module has a method 'set_bits'; "),
+    ("needy", "draw: redraw_by", "scheme.draw: redraw_by can't be called (missing a required argument: 'how'); name a function that is called with the network"),
+    ("filters", "draw: os.system", "scheme.draw: os.system is outside trusted_modules (bench, foolbox, defences); add yours: "),
+    ("filters", "draw: defences.nothing", "scheme.draw: "),
+    ("filters", "draw: 5", "scheme.draw: "),
+    ("bits", "choose: {num_bits: 4}", "scheme.choose.num_bits: expected a list of values, got 4"),
+    ("bits", "choose: {num_bits: []}", "scheme.choose.num_bits: expected a list of values, got []"),
+    ("bits", "choose: {num_bit: [4, 8]}", "scheme.choose.num_bit: no module has such an attribute; did you mean num_bits?"),
+    ("bits", "choose: {num_bits: [4, 8]}\nprobabilities: [0.5, 0.6]", "scheme.probabilities: expected 2 numbers from 0 that sum to 1, got [0.5, 0.6]"),
+    ("bits", "choose: {num_bits: [4, 8]}\nprobabilities: [1.5, -0.5]", "scheme.probabilities: expected 2 numbers from 0 that sum to 1, got [1.5, -0.5]"),
+    ("bits", "choose: {num_bits: [4, 8]}\nprobabilities: [0.5, 0.3, 0.2]", "scheme.probabilities: expected 2 numbers from 0 that sum to 1, got [0.5, 0.3, 0.2]"),
+    ("bits", "choose: {num_bits: [4, 8]}\nprobabilities: {bits: [0.5, 0.5]}", "scheme.probabilities: expected those of num_bits, got bits"),
+    ("bits", "own: true\nprobabilities: [0.5, 0.5]", "scheme.probabilities: expected them by name, for 0 names of choose"),
+    ("bits", "sites: {}\nprobabilities: [0.5, 0.5]", "scheme.probabilities: only where the network draws by itself; add own: true"),
+    ("bits", "choose: {num_bits: [4, 8]}\neach: sometimes", "scheme.each: "),
+    ("stacked", "train_mode: [torch.nn.Dropuot]", "scheme.train_mode: "),
+    ("stacked", "train_mode: [torch.nn.BatchNorm2d]", "scheme.train_mode: no submodule is a BatchNorm2d; there are Dropout, Dropped, Linear"),
+    ("stacked", "train_mode: [dropuot]", "scheme.train_mode: no submodule 'dropuot'; did you mean dropout?"),
+    ("stacked", "train_mode: [os.path]", "scheme.train_mode: no submodule 'os.path'; "),
+    ("stacked", "train_mode: [defences.pixels]", "scheme.train_mode: pixels is not a class of modules"),
+    ("stacked", "train_mode: dropout", "scheme.train_mode: "),
+    ("one_of_two", "choose: {active: [0, 1]}\noff: nosuch.path", "scheme.off: no submodule 'nosuch.path'; allowed: nets, nets.0, nets.0.fc1"),
+    ("one_of_two", "choose: {active: [0, 1]}\noff: 3", "scheme.off: expected names and values, or a submodule's path, got 3"),
+    ("one_of_two", "choose: {active: [0, 1]}\noff: {activ: 0}", "scheme.off.activ: no module has such an attribute; did you mean active?"),
+    ("one_of_two", "choose: {active: [0, 1]}\noff: nets.0\ntwin: plain", "scheme.twin: scheme.off says already what the twin is; give one of them"),
+    ("one_of_two", "choose: {active: [0, 1]}\ntwin: nosuch", "scheme.twin: nosuch: no such choice; allowed: "),
+    ("one_of_two", "choose: {active: [0, 1]}\ntwin: 3", "scheme.twin: expected a file of conf/model, got 3"),
+    ("one_of_two", "choose: {active: [0, 1]}\ntwin: weight_noise", "scheme.twin: the twin is random: two passes over the same images differ; name a network that is not, or leave twin out, and there is no twin"),
+    ("weight_noise", "own: true\noff: {}", "scheme.off: the twin is random: two passes over the same images differ; switch off by attributes what draws, or name its submodule, or leave off out"),
+    ("weight_noise", "on: {noise: true}\nstand_ins: {nosuch: identity}", "scheme.stand_ins: no submodule 'nosuch'; allowed: fc1, fc2"),
+    ("weight_noise", "on: {noise: true}\nstand_ins: {fc1: os.system}", "scheme.stand_ins"),
+    ("weight_noise", "on: {noise: true}\nstand_ins: {fc1: identiti}", "scheme.stand_ins.fc1: expected identity, or the dotted name of a module or a function, got identiti"),
+    ("weight_noise", "on: {noise: true}\nstand_ins: {fc1: torch.nn.Linear}", "scheme.stand_ins.fc1: torch.nn.Linear can't be made (TypeError: "),
+    ("weight_noise", "on: {noises: true}", "scheme.on.noises: no module has such an attribute; did you mean noise?"),
+    ("weight_noise", "on: {alpha: much}", "scheme.on.alpha: is a tensor of torch.float32, which can't be filled by 'much' ("),
+    ("weight_noise", "on: noise", "scheme.on: "),
+    ("weight_noise", "on: {noise: true}\npasses: 0", "scheme.passes: expected at least 1, got 0"),
+    ("weight_noise", "on: {noise: true}\npasses: many", "scheme.passes: "),
+    ("weight_noise", "on: {noise: true}\ncombine: votes", "scheme.combine: expected one of mean_probability, mean_logit, vote, got votes; did you mean vote?"),
+    ("weight_noise", "on: {noise: true}\nseeded: maybe", "scheme.seeded: "),
+    ("weight_noise", "sites: {}\ntrain_draws: true", "scheme.train_draws: only where the network draws by itself; add own: true"),
+    ("weight_noise", "sites: {}\nseeded: false", "scheme.seeded: only where the network draws by itself; add own: true"),
+    ("plain", "own: true", "scheme: nothing is random: passes over the same images are equal; say what draws (draw, choose, train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on"),
+    ("plain", "train_mode: [fc1]\noff: {}", "scheme: nothing is random: passes over the same images are equal; "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "scheme", "words"), BAD)
+def test_what_a_scheme_s_file_says_wrongly_is_one_line_before_anything_is_trained(
+    model: str, scheme: str, words: str, bench_run: Run, folder: Path
+) -> None:
+    write(folder, "scheme/bad", scheme)
+    write(folder, "model/needy", "_target_: defences.Needy\n")
+    line = line_of(bench_run, folder, f"model={model}", "scheme=bad")
+    assert line.startswith(words)
+
+
+def test_a_network_that_is_random_though_nobody_said_so_is_refused(bench_run: Run, folder: Path) -> None:
+    for name in ("weight_noise", "transformed", "bayesian"):
+        line = line_of(bench_run, folder, f"model={name}", "scheme=none")
+        assert line.startswith(f"model: {name} draws by itself although no site is random (")
+        assert line.endswith(
+            "; scheme=own is for a network that does, scheme=mc_dropout for one with nn.Dropout on"
+        )
+    # nor has every network what could be on
+    line = line_of(bench_run, folder, "model=plain", "scheme=mc_dropout")
+    assert line == "scheme.train_mode: no submodule is a _DropoutNd; there are Linear, Plain"
