@@ -1159,7 +1159,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/composing.py": [
         ("choices are not named after their files", "own[group].name = own[group].get(\"name\") or str(chosen[group])", "own[group].name = own[group].get(\"name\") or group",
          "tests/test_run.py::test_one_cell_prints_its_result_and_keeps_its_record"),
-        ("a file's on and off go before the command line", "return {**under, **over, **both}", "return {**over, **under, **both}",
+        ("a file's on and off go before the command line", "        return over\n", "        return under\n",
          "tests/test_own_networks.py::test_the_command_line_goes_before_a_file_s_on_and_off"),
         ("an old scheme is no such choice", 'if group == "scheme" and choice in WAYS:', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
         ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
