@@ -66,12 +66,29 @@ def of(group: str, config_dir: Path | None = None) -> list[Choice]:
     return list(found.values())
 
 
+WORDS = {True: "on", False: "off"}
+"""What YAML takes for booleans, as keys."""
+
+
 def switches(value: Any) -> Any:
-    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans."""
+    """The same, its keys the words that stand in the file: YAML takes ``on`` and ``off`` for booleans.
+
+    What the command line says of them, which is words, goes before and is merged into what the file does.
+    """
     if not isinstance(value, dict):
         return value
-    words = {True: "on", False: "off"}
-    return {words[key] if isinstance(key, bool) else key: switches(one) for key, one in value.items()}
+    of_file = {WORDS[key]: switches(one) for key, one in value.items() if isinstance(key, bool)}
+    found = {key: switches(one) for key, one in value.items() if not isinstance(key, bool)}
+    # where nothing is given
+    found = {key: one for key, one in found.items() if key not in WORDS.values() or one != "???"}
+    return _merged(of_file, found)
+
+
+def _merged(under: Any, over: Any) -> Any:
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    both = {key: _merged(under[key], over[key]) for key in under if key in over}
+    return {**under, **over, **both}
 
 
 def _read(path: Path) -> Choice:

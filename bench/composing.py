@@ -27,7 +27,7 @@ from bench import config as settings
 from bench import process
 from bench.axes import GROUPS
 from bench.checks import ConfigError
-from bench.choices import check_folder, conf_dir, switches
+from bench.choices import WORDS, check_folder, conf_dir, switches
 from bench.command import of_file
 from bench.config import Config, SchemeConfig
 
@@ -50,12 +50,16 @@ def register() -> None:
 class _Composed(Config):
     """While it is composed: a way of training's own options stand beside the others.
 
-    And of a scheme, ``on:`` and ``off:`` are yet what YAML takes them for, true and false.
+    And of a scheme's file, ``on:`` and ``off:`` are yet what YAML takes them for, true and false; as words
+    they are what the command line says of them.
     """
 
     training: dict[str, Any] = field(default_factory=dict)  # type: ignore[assignment]
     scheme: dict[Any, Any] = field(  # type: ignore[assignment]
-        default_factory=lambda: {**dataclasses.asdict(SchemeConfig()), "sites": MISSING}
+        default_factory=lambda: {
+            **dataclasses.asdict(SchemeConfig()),
+            **dict.fromkeys(("sites", *WORDS.values()), MISSING),
+        }
     )
 
 

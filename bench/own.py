@@ -183,21 +183,21 @@ class Own:
         filled: dict[str, Tensor] = {}
         with ExitStack() as stack:
 
-            def put(name: str, values: Sequence[Any]) -> None:
+            def put(key: str, name: str, values: Sequence[Any]) -> None:
                 for (path, module), value in zip(_having(network, name), values, strict=True):
-                    _put(stack, filled, path, module, name, value)
+                    _put(stack, filled, f"{key}.{name}", path, module, name, value)
 
             def count(name: str) -> int:
                 return sum(1 for _ in _having(network, name))
 
             if off:
                 for name, value in self.off.items() if isinstance(self.off, Mapping) else ():
-                    put(name, [value] * count(name))
+                    put("off", name, [value] * count(name))
             else:
                 for name, value in self.on.items():
-                    put(name, [value] * count(name))
+                    put("on", name, [value] * count(name))
                 for name, values in self.choose.items():
-                    put(name, self._drawn(name, values, count(name), generator))
+                    put("choose", name, self._drawn(name, values, count(name), generator))
             for module in self._training(network):
                 stack.callback(setattr, module, "training", module.training)
                 module.training = not off
@@ -324,15 +324,18 @@ def _check_call(name: str, method: Any) -> None:
 
 
 def _put(
-    stack: ExitStack, filled: dict[str, Tensor], path: str, module: nn.Module, name: str, value: Any
+    stack: ExitStack, filled: dict[str, Tensor], key: str, path: str, module: nn.Module, name: str, value: Any
 ) -> None:
-    """Sets an attribute until the stack is closed; a parameter or a buffer is only said."""
+    """Sets an attribute until the stack is closed; a parameter or a buffer is only said.
+
+    What can't be set is said of the setting ``key``.
+    """
     held = module._parameters.get(name, module._buffers.get(name))
     before = getattr(module, name)
     if isinstance(before, Tensor) or (isinstance(before, int | float) and not isinstance(before, bool)):
         value = fraction(value)
     if isinstance(before, Tensor):
-        value = _filled(name, before, value)
+        value = _filled(key, before, value)
     if held is not None:
         filled[f"{path}.{name}".removeprefix(".")] = value
         return
@@ -341,18 +344,18 @@ def _put(
     try:
         setattr(module, name, value)
     except (AttributeError, TypeError, ValueError) as error:
-        raise OwnError(f"{name}: can't be set to {value!r} ({error})") from None
+        raise OwnError(f"{key}: can't be set to {value!r} ({error})") from None
     if own:
         stack.callback(setattr, module, name, before)
     else:
         stack.callback(vars(module).pop, name, None)
 
 
-def _filled(name: str, tensor: Tensor, value: Any) -> Tensor:
+def _filled(key: str, tensor: Tensor, value: Any) -> Tensor:
     try:
         return torch.full_like(tensor.detach(), value)
     except (TypeError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())
         raise OwnError(
-            f"{name}: is a tensor of {tensor.dtype}, which can't be filled by {value!r} ({words})"
+            f"{key}: is a tensor of {tensor.dtype}, which can't be filled by {value!r} ({words})"
         ) from None

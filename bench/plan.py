@@ -362,8 +362,28 @@ def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) 
         Unreadable: if its checkpoint is missing, damaged or another.
     """
     config = check_alike(record, reader)
-    here, checkpoint = parts.device(config), record["checkpoint"]
-    shape, of = tuple(record["data"]["shape"]), record["data"]["classes_of_labels"]
+    network = _network(config, record, record["checkpoint"], where)
+    twin = None
+    if (other := parts.twin(config)) is not None:
+        of_twin = _network(other, record, record["checkpoint"]["twin"], where)
+        twin = parts.behind(other, of_twin, {}, record["twin"]["network"])
+    scheme = parts.scheme(config)
+    defended = parts.behind(config, network, scheme, record["defended"]["network"], twin)
+    if defended.draws_itself:
+        drawn = {name: found for name, found in record["draws"].items() if name not in ("shared", "twin")}
+        defended = defended.handled(finding.Findings.of(drawn).handling)
+    return Restored(config, defended)
+
+
+def _network(
+    config: Config, record: Mapping[str, Any], checkpoint: Mapping[str, Any], where: Store
+) -> nn.Module:
+    """The network of a record, or of its twin, with the very weights that it was made with."""
+    here, shape, of = (
+        parts.device(config),
+        tuple(record["data"]["shape"]),
+        record["data"]["classes_of_labels"],
+    )
     build, way = parts.builder(config, shape, of), parts.way(config)
     if parts.is_foreign(way):
         training = Plan(build, Defended, way, config.training.seed, None, None, None, {})
@@ -376,12 +396,7 @@ def restore(record: Mapping[str, Any], where: Store, reader: Reader = STRANGER) 
     if trained.sha256 != checkpoint["sha256"]:
         path = where.path("checkpoints", checkpoint["key"])
         raise Unreadable(path, f"not the weights that record {record['key']} was made with")
-    scheme = parts.scheme(config)
-    defended = parts.behind(config, trained.network, scheme, record["defended"]["network"])
-    if defended.draws_itself:
-        drawn = {name: found for name, found in record["draws"].items() if name not in ("shared", "twin")}
-        defended = defended.handled(finding.Findings.of(drawn).handling)
-    return Restored(config, defended)
+    return trained.network
 
 
 def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
@@ -402,25 +417,30 @@ def check_alike(record: Mapping[str, Any], reader: Reader) -> Config:
     then = record.get("defended")
     if then is None:
         raise ConfigError(f"record {record['key']} is of an earlier version; {AGAIN}")
-    now = parts.identity(config, parts.scheme(config), record["checkpoint"]["key"])
+    now = [parts.identity(config, parts.scheme(config), record["checkpoint"]["key"])]
+    before = [then]
+    if (other := parts.twin(config)) is not None:
+        now.append(parts.identity(other, {}, record["checkpoint"]["twin"]["key"]))
+        before.append(record["twin"])
 
-    def of(one: Mapping[str, Any]) -> dict[str, Any]:
-        network, acting = one["network"], [operation for _, operation, _ in one["acting"]]
+    def of(some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        networks = [one["network"] for one in some]
+        acting = [operation for one in some for _, operation, _ in one["acting"]]
         return {
-            "code": [network["code"], *(code for _, _, code in acting)],
-            "files": [network["files"], *(files for _, files, _ in acting)],
+            "code": [*(one["code"] for one in networks), *(code for _, _, code in acting)],
+            "files": [*(one["files"] for one in networks), *(files for _, files, _ in acting)],
         }
 
-    changed = [name for name, value in of(now).items() if value != of(then)[name]]
-    if changed or now != then:
+    changed = [name for name, value in of(now).items() if value != of(before)[name]]
+    if changed or now != before:
         raise ConfigError(
             f"the {' and the '.join(changed) or 'description'} of its network or scheme changed since record "
             f"{record['key']}; {AGAIN}"
         )
     versions = record["versions"]
-    other = [
+    others = [
         f"{n} {versions.get(n)}, not {v}" for n, v in fingerprint.versions().items() if versions.get(n) != v
     ]
-    if other:
-        raise ConfigError(f"record {record['key']} was made with {'; '.join(other)}; {AGAIN}")
+    if others:
+        raise ConfigError(f"record {record['key']} was made with {'; '.join(others)}; {AGAIN}")
     return config

@@ -190,7 +190,8 @@ def own(
     if twin is None:
         return Drawn(defended, outputs, found, None)
     of_twin, others = _looked_into(f"{key}, the twin", twin, images, labels, classes, batch_size)
-    check_draws(twin, of_twin)
+    named = defended.own is not None and defended.own.twin is not None
+    check_draws(twin, of_twin, twin_by="twin" if named else "off")
     if others != outputs:
         raise ConfigError(f"scheme.twin: it has {others} outputs, and {name} has {outputs}")
     return Drawn(defended, outputs, found, of_twin)
@@ -246,13 +247,14 @@ def several(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return (images, labels) if len(images) > 1 else (torch.cat([images, 1 - images]), labels.repeat(2))
 
 
-def check_draws(defended: Defended, found: Findings, trained: bool = True) -> None:
+def check_draws(defended: Defended, found: Findings, trained: bool = True, twin_by: str = "off") -> None:
     """Refuses a network that draws by itself, or the twin of one, of which results would be wrong.
 
     Args:
         defended: The network, or its twin.
         found: What its draws are like.
         trained: Whether its passes have to differ.
+        twin_by: The key that says what the twin is.
 
     Raises:
         NotApplicable: for one that isn't random.
@@ -262,9 +264,11 @@ def check_draws(defended: Defended, found: Findings, trained: bool = True) -> No
     own = defended.own
     if not defended.draws_itself:
         if found.shared_by != "nothing":
+            remedy = "switch off by attributes what draws, or name its submodule"
+            remedy = remedy if twin_by == "off" else "name a network that is not"
             raise ConfigError(
-                "scheme.off: the twin is random: two passes over the same images differ; switch off by "
-                "attributes what draws, or name its submodule, or leave off out, and there is no twin"
+                f"scheme.{twin_by}: the twin is random: two passes over the same images differ; {remedy}, or "
+                f"leave {twin_by} out, and there is no twin"
             )
     elif own is not None:
         if not found.repeats and own.seeded:

@@ -29,7 +29,7 @@ class Plain(nn.Module):
 
 
 class NoisyLinear(nn.Linear):
-    """Noise on the weights, one draw a pass, its size learnt (PNI: He et al. 2019, equation 1)."""
+    """Noise on the weights, one draw a pass, its size learnt (PNI: He et al. 2019, section 3.1)."""
 
     noise = True
 
@@ -78,6 +78,18 @@ class ProjectionFilters(nn.Module):
         return self.fc(functional.relu(self.conv(x)).flatten(1))
 
 
+class Needy(ProjectionFilters):
+    """Whose method has to be told something."""
+
+    def redraw_by(self, how: str) -> None:
+        self.redraw()
+
+
+def redrawn(network: ProjectionFilters) -> None:
+    """The same, as a function of the network."""
+    network.redraw()
+
+
 class BayesianLinear(nn.Module):
     """Weights drawn anew into buffers, with their divergence (Adv-BNN: Liu et al. 2019)."""
 
@@ -90,7 +102,8 @@ class BayesianLinear(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self.eps.normal_()
         sigma = torch.exp(self.sigma_weight)
-        kl = (-self.sigma_weight.clamp(min=-20) + (sigma**2 + self.mu**2) / 2 - 0.5).mean()
+        # from the prior, a standard normal distribution
+        kl = (-self.sigma_weight + (sigma**2 + self.mu**2) / 2 - 0.5).sum()
         return functional.linear(x, self.mu + sigma * self.eps), kl
 
 
@@ -107,7 +120,7 @@ class Bayesian(nn.Module):
 
 
 class TrainingNoise(nn.Module):
-    """Noise in training mode only, added in place (RSE: Liu et al. 2018)."""
+    """Noise in training mode only, added in place."""
 
     def __init__(self, sd: float):
         super().__init__()
@@ -120,16 +133,24 @@ class TrainingNoise(nn.Module):
 
 
 class SelfEnsemble(Plain):
-    def __init__(self, shape: tuple[int, int, int], classes: int, sd: float = 0.15):
+    """A layer of noise before each layer, of which several passes are averaged (RSE: Liu et al. 2018)."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, sd: float = 0.2, inner: float = 0.1):
         super().__init__(shape, classes)
         self.noise = TrainingNoise(sd)
+        self.inner = TrainingNoise(inner)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(self.noise(x))
+        hidden = functional.relu(self.fc1(self.noise(x).flatten(1)))
+        # what has to be as it was on the way back is no place to write
+        return self.fc2(self.inner(hidden.clone()))
 
 
 class Dropped(Plain):
-    """``nn.Dropout``; in evaluation mode ten draws of each image, as ten times as many rows."""
+    """``nn.Dropout``; in evaluation mode ten draws of each image, as ten times as many rows.
+
+    (MC dropout: Gal and Ghahramani 2016.)
+    """
 
     def __init__(self, shape: tuple[int, int, int], classes: int, draws: int = 10):
         super().__init__(shape, classes)
@@ -143,13 +164,17 @@ class Dropped(Plain):
 
 
 class Precision(nn.Module):
-    """Activations rounded to a number of bits that is drawn (Double-Win-Quant: Fu et al. 2021)."""
+    """Values rounded to a number of bits, which somebody draws (Double-Win-Quant: Fu et al. 2021).
+
+    It is trained straight through; at test time it has no gradient.
+    """
 
     num_bits = 16
 
     def forward(self, x: Tensor) -> Tensor:
         levels = 2.0**self.num_bits - 1
-        return torch.round(x.clamp(0, 1) * levels) / levels
+        rounded = torch.round(x.clamp(0, 1) * levels) / levels
+        return x + (rounded - x).detach() if self.training else rounded
 
 
 class Quantised(Plain):
@@ -164,7 +189,7 @@ class Quantised(Plain):
 
 
 class Transformed(Plain):
-    """A transformation drawn by NumPy, ``random`` and PyTorch (BaRT: Raff et al. 2019)."""
+    """Transformations drawn by NumPy, ``random`` and PyTorch (BaRT: Raff et al. 2019)."""
 
     on = True
 
@@ -178,7 +203,7 @@ class Transformed(Plain):
 
 
 class OneOfTwo(nn.Module):
-    """One of two networks (BAT: Pinot et al. 2020)."""
+    """One of two networks, which one with a probability (BAT: Pinot et al. 2020)."""
 
     def __init__(self, shape: tuple[int, int, int], classes: int):
         super().__init__()

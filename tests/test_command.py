@@ -602,7 +602,11 @@ def test_every_scheme_can_be_asked_for_and_what_cannot_be_is_a_hole_with_its_rea
             assert record["status"] == "not_applicable"
             holes[record["cell"]["scheme"]] = record["reason"]
     lacks = "two_conv has no such site; allowed: input, feature, fc"
+    modules = "Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, TwoConv"
     assert holes == {
         "defensive_dropout": f"scheme.sites.fc1: {lacks}",
         "sap": f"scheme.sites.conv: {lacks}",
+        "mc_dropout": f"scheme.train_mode: no submodule is a _DropoutNd; there are {modules}",
+        "own": "scheme: nothing is random: passes over the same images are equal; say what draws (draw, choose, "
+        "train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on",
     }

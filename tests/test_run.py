@@ -387,6 +387,8 @@ def test_config_is_found_beside_the_package_or_inside_it() -> None:
 
 def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
     """A file that the schema or the model refuses would only be seen by its first user."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "dropped.yaml").write_text("_target_: defences.Dropped\noutputs: {stacked: 10}\n")
     for group in axes.GROUPS:
         for path in sorted((Path(choices.conf_dir()) / group).glob("*.yaml")):
             if group == "dataset" and path.stem != "digits":
@@ -399,6 +401,14 @@ def test_every_choice_in_conf_composes(bench_run: Run, tmp_path: Path) -> None:
                 small += ["model=four_conv"] if group != "model" else []
             if path.stem == "distillation":
                 small += ["training.epochs=8"]
+            if path.stem in ("own", "mc_dropout"):
+                # none of conf/model draws by itself
+                small += [
+                    "model=dropped",
+                    f"hydra.searchpath=[file://{tmp_path}]",
+                    "trusted_modules=[bench,foolbox,defences]",
+                ]
+                small += ["scheme.train_mode=[dropout]"] if path.stem == "own" else []
             if path.stem == "pretrained":
                 # it keeps the network's first weights
                 small.remove("training.epochs=6")
