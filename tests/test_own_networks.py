@@ -305,7 +305,9 @@ def test_what_is_found_out_of_draws_is_printed_and_stands_in_the_record(
     ]
     assert lines[1:7] == expected
     if case.off is None:
-        assert len(lines) == 7
+        assert lines[7:] == [
+            "twin: there is none, since nothing says how its randomness is switched off (scheme.off, scheme.twin)"
+        ]
     else:
         changed = (
             f"is changed by a pass: {', '.join(case.changes_off)}"
