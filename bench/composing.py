@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from bench.checks import ConfigError
 from bench.choices import WORDS, check_folder, conf_dir, switches
 from bench.command import of_file
 from bench.config import Config, SchemeConfig
+from bench.results.files import log
 
 EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
 """Hydra's launchers that come with an extra of bench's, and which."""
@@ -85,6 +86,7 @@ def typed(composed: DictConfig) -> Config:
     """
     hydras = composed.hydra if "hydra" in composed else HydraConfig.get()
     chosen = hydras.runtime.choices
+    _say_hidden(chosen, [source.path for source in hydras.runtime.config_sources if source.schema == "file"])
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     with open_dict(own):
         for group in GROUPS:
@@ -103,6 +105,26 @@ def typed(composed: DictConfig) -> Config:
         # of the other groups it would have come up when they were composed
         words = str(error.msg).splitlines()[0]
         raise ConfigError(f"scheme={chosen['scheme']}: {words}") from None
+
+
+_said: set[str] = set()
+
+
+def _say_hidden(chosen: Mapping[str, Any], folders: Sequence[str]) -> None:
+    """Says once which file of somebody's own isn't read, since bench has one of that name."""
+    for group in GROUPS:
+        files = [
+            path
+            for path in (Path(folder, group, f"{chosen.get(group)}.yaml") for folder in folders)
+            if path.is_file()
+        ]
+        for hidden in files[1:]:
+            words = (
+                f"{group}={chosen[group]}: {files[0]} is read, and {hidden} of the same name isn't; rename it"
+            )
+            if not hidden.samefile(files[0]) and words not in _said:
+                _said.add(words)
+                log.warning("%s", words)
 
 
 def _model(name: str, where: Sequence[str]) -> dict[str, Any]:

@@ -610,3 +610,18 @@ def test_every_scheme_can_be_asked_for_and_what_cannot_be_is_a_hole_with_its_rea
         "own": "scheme: nothing is random: passes over the same images are equal; say what draws (draw, choose, "
         "train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on",
     }
+
+
+def test_a_file_of_ones_own_that_benchs_hides_is_said_once(
+    bench_run: Run, mine: Callable[[dict[str, str]], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = mine({"scheme/fc": "sites:\n  fc: 0.9\n", "scheme/other": "sites:\n  fc: 0.9\n"})
+    quick = ("samples=3", "training.epochs=1", "attack=fgsm_fixed", f"output_dir={tmp_path / 'out'}")
+    for _ in range(2):
+        bench_run("--config-dir", folder, "scheme=fc", *quick)
+    said = [r.getMessage() for r in caplog.records if "of the same name isn't" in r.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("scheme=fc: ")
+    assert f"{folder}/scheme/fc.yaml" in said[0]
+    bench_run("--config-dir", folder, "scheme=other", *quick)
+    assert len([r for r in caplog.records if "of the same name isn't" in r.getMessage()]) == 1
