@@ -14,7 +14,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,10 +165,10 @@ class Defended:
         self.scheme = _acting(self.sites, at or {})
         if self.own is not None:
             self.own.check(self.network)
-            of_itself = _lock_of(self.network)
+            _by_themselves.add(self.network)
             if isinstance(self.own.off, str):
                 # a pass of the one is a pass of the other
-                _passing[self.network.get_submodule(self.own.off)] = of_itself
+                _by_themselves.add(self.network.get_submodule(self.own.off))
         if passes < 1:
             raise ValueError(f"passes: expected at least 1, got {passes}")
         if combine not in COMBINE:
@@ -431,17 +431,16 @@ def _never_on_the_way_back(module: nn.Module, inputs: Any) -> None:
         )
 
 
-_passing: "weakref.WeakKeyDictionary[nn.Module, Any]" = weakref.WeakKeyDictionary()
+_by_themselves: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+"""Networks that draw by themselves, and their twins."""
 
 
-def _lock_of(network: nn.Module) -> Any:
-    with _hooking:
-        return _passing.setdefault(network, threading.RLock())
+def _alone(network: nn.Module) -> AbstractContextManager[Any]:
+    """Held in a pass of a network that draws by itself, whose attributes are all threads'.
 
-
-def _alone(network: nn.Module) -> Any:
-    """Held in a pass of a network that draws by itself, whose attributes are all threads'."""
-    return _passing.get(network) or contextlib.nullcontext()
+    It is what a seeded pass holds, and whoever looks at what passes change.
+    """
+    return process.alone if network in _by_themselves else contextlib.nullcontext()
 
 
 class _Drawing(nn.Module):
@@ -512,7 +511,8 @@ class Behind(nn.Module):
 
     def _find_out(self, x: Tensor) -> None:
         """What passes change, seen before the first one that counts; the draws of these are their own."""
-        with self.defended.model(0, as_it_is=True) as model:
+        # what another thread's pass sets meanwhile is no change
+        with process.alone, self.defended.model(0, as_it_is=True) as model:
             names, written = watching.changed(self.network, model, x.detach())
         self.handling = self.defended.handling = Handling(names, written)
 
@@ -608,7 +608,8 @@ class Behind(nn.Module):
                 draw(network)
                 return network(x)
             tensors = {f"network.{name}": tensor for name, tensor in tensors.items()}
-            return functional_call(_Drawing(network, draw), tensors, (x,))
+            # each name is here; a module of two paths would be left with what was put in by the first
+            return functional_call(_Drawing(network, draw), tensors, (x,), tie_weights=False)
 
     @property
     def draws_itself(self) -> bool:
@@ -618,6 +619,10 @@ class Behind(nn.Module):
     def _copies(self, filled: Mapping[str, Tensor], stack: ExitStack) -> dict[str, Tensor]:
         """Copies of parameters and buffers that the pass changes; of other tensors they are put in here."""
         names = () if self.handling is None else self.handling.copies
+        # a module may have several paths
+        set_already = {
+            (self.network.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2]) for n in filled
+        }
         # one tensor of several names is one
         made: dict[Tensor, Tensor] = {}
         found = {}
@@ -639,7 +644,7 @@ class Behind(nn.Module):
                         made[tensor] = tensor.detach().clone()
                     if held is slots[-1]:
                         held[last] = made[tensor]
-                    elif name not in filled:
+                    elif (module, last) not in set_already:
                         found[name] = made[tensor]
         return found
 

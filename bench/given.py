@@ -286,7 +286,11 @@ def named_scheme(given: Any) -> dict[str, tuple[Operation, float]] | Own:
     if isinstance(given, Own):
         sites = named_scheme(given.sites)
         assert not isinstance(sites, Own)
-        stand_ins = {path: one() if isinstance(one, type) else one for path, one in given.stand_ins.items()}
+        if not isinstance(given.twin, nn.Module | defended.Defended | None):
+            raise ConfigError(
+                f"scheme.twin: expected a torch.nn.Module or a bench.Defended, got {given.twin!r}"
+            )
+        stand_ins = {path: _stand_in(path, one) for path, one in given.stand_ins.items()}
         return dataclasses.replace(given, sites=sites, stand_ins=stand_ins, own=given.itself)
     if isinstance(given, str):
         config = settings("scheme", given)
@@ -310,6 +314,16 @@ def named_scheme(given: Any) -> dict[str, tuple[Operation, float]] | Own:
             raise ConfigError(str(error)) from None
         found[str(site)] = operation, strength
     return found
+
+
+def _stand_in(path: str, given: Any) -> Any:
+    if not isinstance(given, type):
+        return given
+    try:
+        return given()
+    except Exception as error:
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"scheme.stand_ins.{path}: {given.__name__} can't be made ({words})") from None
 
 
 def integer(key: str, value: Any, least: int | None = None) -> int:

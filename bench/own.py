@@ -134,6 +134,8 @@ class Own:
             return {}
         if isinstance(self.probabilities, Mapping):
             return self.probabilities
+        if not self.choose:
+            raise ValueError("probabilities: there is nothing to choose from; give choose")
         if len(self.choose) != 1:
             raise ValueError(f"probabilities: expected them by name, for {len(self.choose)} names of choose")
         return dict.fromkeys(self.choose, self.probabilities)
@@ -353,9 +355,13 @@ def _put(
 
 def _filled(key: str, tensor: Tensor, value: Any) -> Tensor:
     try:
-        return torch.full_like(tensor.detach(), value)
+        filled = torch.full_like(tensor.detach(), value)
+        # whole numbers are cut off without a word
+        if not (filled.is_floating_point() or filled.is_complex() or (filled == value).all()):
+            raise ValueError(f"it would hold {filled.flatten()[0].item()}")
     except (TypeError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())
         raise OwnError(
             f"{key}: is a tensor of {tensor.dtype}, which can't be filled by {value!r} ({words})"
         ) from None
+    return filled
