@@ -308,9 +308,9 @@ class Defended:
                     if not isinstance(part, torch.jit.ScriptModule):
                         hooks.enter_context(_hooked(part, _never_on_the_way_back, before=True))
                 for path, stand_in in self.own.stand_ins.items():
-                    hooks.enter_context(
-                        _hooked(self.network.get_submodule(path), model.stand_in(path, stand_in))
-                    )
+                    part, (keep, act) = self.network.get_submodule(path), standing_in(path, stand_in)
+                    hooks.enter_context(_hooked(part, model.mine(keep), before=True))
+                    hooks.enter_context(_hooked(part, model.mine(act)))
             for site in sorted(self.scheme):
                 for path in self.sites[site]:
                     if path != IMAGE:
@@ -648,14 +648,14 @@ class Behind(nn.Module):
                         found[name] = made[tensor]
         return found
 
-    def stand_in(self, path: str, stand_in: Any) -> Callable[..., Any]:
-        """What takes the gradient of a stand-in at a path when the pass is this one's."""
-        act, number = standing_in(path, stand_in), self.number
+    def mine(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """A hook that is one only when the pass is this one's."""
+        number = self.number
 
-        def stand(module: nn.Module, inputs: Any, output: Any) -> Any:
-            return act(module, inputs, output) if _now.get() == number else output
+        def act(*given: Any) -> Any:
+            return hook(*given) if _now.get() == number else None
 
-        return stand
+        return act
 
     def hook(self, site: str, path: str) -> Callable[..., Any]:
         """What acts at a path when the pass is this one's."""

@@ -265,26 +265,35 @@ class StraightThrough(torch.autograd.Function):
         return None, gradient
 
 
-def standing_in(path: str, stand_in: Any) -> Callable[..., Any]:
-    """A forward hook that leaves a submodule's output as it is, and takes its gradient of a stand-in.
+def standing_in(path: str, stand_in: Any) -> tuple[Callable[..., None], Callable[..., Any]]:
+    """Hooks that leave a submodule's output as it is, and take its gradient of a stand-in.
 
     Args:
         path: The submodule's.
         stand_in: ``IDENTITY``, or what is called with the submodule's first input.
+
+    Returns:
+        One for before the submodule, and one for after it.
     """
+    came: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        came.clear()
+        if torch.is_grad_enabled() and inputs and isinstance(inputs[0], Tensor) and inputs[0].requires_grad:
+            # the submodule may write into it
+            came.append(inputs[0].clone())
 
     def act(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        if not torch.is_grad_enabled() or not inputs or not isinstance(inputs[0], Tensor):
+        if not came:
             return output
-        if not inputs[0].requires_grad:
-            return output
-        other = inputs[0] if stand_in == IDENTITY else stand_in(inputs[0])
+        given = came.pop()
+        other = given if stand_in == IDENTITY else stand_in(given)
         if not isinstance(output, Tensor) or not isinstance(other, Tensor) or output.shape != other.shape:
             shapes = [tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__ for o in (output, other)]
             raise OwnError(f"stand_ins: submodule {path!r} gives {shapes[0]}, its stand-in {shapes[1]}")
         return StraightThrough.apply(output.detach(), other)
 
-    return act
+    return keep, act
 
 
 def _having(network: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
