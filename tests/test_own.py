@@ -2,24 +2,21 @@
 
 import random
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 import bench
-from bench.checks import NotApplicable
 from bench.defended import AS_IT_IS, Defended, Handling
 from bench.own import Own, OwnError
-from bench.sites import SiteError
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 SIDE = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
@@ -41,7 +38,8 @@ class Plain(nn.Module):
         return self.logits(x)
 
     def logits(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        return functional.linear(x.flatten(1), self.weight if weight is None else weight)
+        # a product remembers the parameter itself for the way back, where linear() does a view of it
+        return (x.flatten(1)[:, None] * (self.weight if weight is None else weight)).sum(-1)
 
 
 class Noise(nn.Module):
@@ -435,7 +433,7 @@ class Nested(Plain):
         return [m for m in self.modules() if isinstance(m, Kinds)]
 
 
-def state(network: Nested) -> list[Any]:
+def state(network: nn.Module) -> list[Any]:
     """All that mustn't be another after a pass: which objects there are, where their values are, and these."""
     found: list[Any] = []
     for path, module in network.named_modules(remove_duplicate=False):
@@ -514,21 +512,20 @@ def test_what_can_not_be_set_is_one_line() -> None:
 
 def test_nothing_is_deep_copied() -> None:
     class Uncopied(Noisy):
-        met: set[int] = set()
-
         def forward(self, x: Tensor) -> Tensor:
-            self.met.update((id(self), id(self.noise)))
+            met.update((id(self), id(self.noise)))
             return super().forward(x)
 
         def __deepcopy__(self, memo: Any) -> Any:
             raise AssertionError("copied")
 
+    met: set[int] = set()
     net = Uncopied()
     defended = Defended(net, scheme=Own(on={"sd": 0.1, "weight": 0.5}, off={"sd": 0}))
     passes(defended, 2)
     assert defended.twin is not None
     passes(defended.twin)
-    assert Uncopied.met == {id(net), id(net.noise)}
+    assert met == {id(net), id(net.noise)}
 
 
 class Tied(nn.Module):
@@ -556,3 +553,447 @@ def test_a_tensor_of_two_names_may_be_filled(module: bool) -> None:
         expected = (16 * IMAGES.flatten(1).sum(1, keepdim=True) / 4).expand(6, 64)
         torch.testing.assert_close(passes(one)[0], expected)
         assert net.one.weight is net.two.weight is weight
+
+
+# Tensors that a pass changes
+
+
+class DataReplaced(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data = torch.randn(10, 64)
+        return self.logits(x)
+
+
+class DataWritten(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data[:8] = torch.randn(8, 64)
+        return self.logits(x)
+
+
+class DataDrawn(Plain):
+    """By a method, that something else calls."""
+
+    def redraw(self) -> None:
+        self.weight.data = torch.randn(10, 64)
+
+
+class Buffered(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("drawn", torch.zeros(10, 64), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.drawn.normal_()
+        return self.logits(x, self.drawn)
+
+
+class ParameterReplaced(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight = nn.Parameter(torch.randn(10, 64))
+        return self.logits(x)
+
+
+class Loose(Plain):
+    """A tensor that is neither parameter nor buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = torch.zeros(10, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.drawn.normal_()
+        return self.logits(x, self.drawn)
+
+
+class Late(Plain):
+    """One that comes in the first pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "drawn"):
+            self.drawn = torch.zeros(10, 64)
+        self.drawn.normal_()
+        return self.logits(x, self.drawn)
+
+
+class LateBuffer(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        if "drawn" not in self._buffers:
+            self.register_buffer("drawn", torch.zeros(10, 64))
+        self.drawn.normal_()
+        return self.logits(x, self.drawn)
+
+
+class TiedWritten(Tied):
+    """What is written under one of two names, of one tensor or of one module, is used under both."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.two.weight.data[:] = torch.randn(64, 64) / 8
+        return super().forward(x)[:, :10]
+
+
+class Softened(Plain):
+    """Of several outputs; the logits are a submodule's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = DataReplaced()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"soft": self.inner(x).softmax(1), "other": x}
+
+
+class Stacked(DataReplaced):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.cat([x, 1 - x]))
+
+
+CHANGING: list[tuple[Callable[[], nn.Module], tuple[str, ...], dict[str, Any]]] = [
+    (DataReplaced, ("weight",), {}),
+    (DataWritten, ("weight",), {}),
+    (DataDrawn, ("weight",), {"scheme": Own(draw="redraw")}),
+    (Buffered, ("drawn",), {}),
+    (ParameterReplaced, ("weight",), {}),
+    (Loose, ("drawn",), {}),
+    (Late, ("drawn",), {}),
+    (LateBuffer, ("drawn",), {}),
+    (lambda: TiedWritten(False), ("one.weight", "two.weight"), {}),
+    (lambda: TiedWritten(True), ("one.weight", "two.weight"), {}),
+    (Softened, ("inner.weight",), {"outputs": {"from": "inner"}}),
+    (Stacked, ("weight",), {"outputs": {"stacked": 2}}),
+]
+NAMED = [
+    "data replaced", "data written", "data drawn by a method", "buffer in place", "parameter replaced",
+    "attribute in place", "attribute that comes", "buffer that comes", "tied weights", "a module of two paths",
+    "outputs of a submodule", "stacked outputs",
+]  # fmt: skip
+
+
+def gradient_of_sum(model: nn.Module, count: int = 4) -> Tensor:
+    leaf = IMAGES.clone().requires_grad_()
+    total = torch.stack([(model(leaf) * SIDE).sum() for _ in range(count)]).sum()
+    return torch.autograd.grad(total, leaf)[0]
+
+
+def sum_of_gradients(model: nn.Module, count: int = 4) -> Tensor:
+    found = []
+    for _ in range(count):
+        leaf = IMAGES.clone().requires_grad_()
+        found += torch.autograd.grad((model(leaf) * SIDE).sum(), leaf)
+    return torch.stack(found).sum(0)
+
+
+@pytest.mark.parametrize(("make", "names", "more"), CHANGING, ids=NAMED)
+def test_the_gradient_of_several_passes_is_the_sum_of_theirs_and_the_network_as_it_was(
+    make: Callable[[], nn.Module], names: tuple[str, ...], more: dict[str, Any]
+) -> None:
+    net = make()
+    defended = Defended(net, **{"scheme": Own(), **more})
+    before = state(net)
+    # found out of the first pass, without anybody having looked before
+    with defended.model(3) as model:
+        together = gradient_of_sum(model)
+    with defended.model(3) as model:
+        one_by_one = sum_of_gradients(model)
+    torch.testing.assert_close(together, one_by_one)
+    assert together.abs().max() > 0
+    assert defended.handling == Handling(copies=names)
+    if isinstance(net, Late):
+        # it is set up once, and what is drawn into it stays the pass's
+        assert not torch.equal(*passes(defended, 2))
+        vars(net).pop("drawn")
+    assert state(net) == before
+
+
+def test_one_pass_would_else_get_the_gradient_of_another_ones_draw() -> None:
+    for make, right in ((DataReplaced, False), (DataWritten, False), (Noisy, True)):
+        with Defended(make(), scheme=Own()).model(3, as_it_is=True) as model:
+            together = gradient_of_sum(model)
+        with Defended(make(), scheme=Own()).model(3) as model:
+            assert torch.allclose(together, sum_of_gradients(model), atol=1e-4) == right
+
+
+def test_each_of_several_passes_of_an_answer_has_the_gradient_of_its_own_draw() -> None:
+    with Defended(DataReplaced(), scheme=Own(), passes=4, combine="mean_logit").model(5) as model:
+        together = gradient_of_sum(model, 1)
+    with Defended(DataReplaced(), scheme=Own()).model(5) as model:
+        torch.testing.assert_close(4 * together, sum_of_gradients(model))
+
+
+def test_a_pass_starts_from_the_networks_own_values_whatever_the_last_one_left() -> None:
+    class Walk(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("at", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.at.add_(1)
+            return self.logits(x) + self.at
+
+    net = Walk()
+    found = passes(Defended(net, scheme=Own()), 3)
+    assert all(torch.equal(one, net.logits(IMAGES) + 1) for one in found)
+    assert net.at == 0
+
+
+# Images
+
+
+class InPlace(Plain):
+    """Writes noise into its images."""
+
+    def __init__(self, weight: Tensor | None = None) -> None:
+        super().__init__(weight)
+        self.seen: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.data_ptr())
+        x.add_(0.1 * torch.randn_like(x))
+        return self.logits(x)
+
+
+class Reading(InPlace):
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.data_ptr())
+        return self.logits(x + 0.1 * torch.randn_like(x))
+
+
+def test_a_pass_that_writes_into_its_images_gets_copies_and_no_other_does() -> None:
+    for make, copied in ((InPlace, True), (Reading, False)):
+        net = make()
+        defended = Defended(net, scheme=Own())
+        # a leaf that wants a gradient can't be written into
+        leaf = IMAGES.clone().requires_grad_()
+        with defended.model(0) as model:
+            logits = model(leaf)
+            (gradient,) = torch.autograd.grad((logits * SIDE).sum(), leaf)
+        assert torch.equal(leaf, IMAGES)
+        torch.testing.assert_close(gradient.flatten(1), SIDE @ net.weight)
+        assert defended.handling == Handling(copy_images=copied)
+        assert (net.seen[-1] != leaf.data_ptr()) == copied
+
+
+# Batches
+
+
+class Centred(Plain):
+    """Its logits are less their mean over the batch; notes how many images came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(len(x))
+        logits = self.logits(x)
+        return logits - logits.mean(0)
+
+
+def test_batches_are_padded_to_the_size_that_passes_and_each_image_has_its_own_logits() -> None:
+    net = Centred()
+    defended = Defended(net, scheme=Own()).handled(Handling(size=4))
+    (found,) = passes(defended)
+    assert net.sizes == [4, 4]
+    last = IMAGES[[4, 5, 4, 5]]
+    torch.testing.assert_close(found, torch.cat([net(IMAGES[:4]), net(last)[:2]]))
+    (alone,) = passes(defended, images=IMAGES[:1])
+    assert torch.equal(alone, net(IMAGES[:1].repeat(4, 1, 1, 1))[:1])
+    assert len(alone) == 1
+    (whole,) = passes(defended, images=IMAGES[:4])
+    assert torch.equal(whole, net(IMAGES[:4]))
+
+
+# Stand-ins
+
+
+class Steps(nn.Module):
+    """Rounds, which has no gradient."""
+
+    levels = 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.levels).round() / self.levels
+
+
+class InPlaceSteps(Steps):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(self.levels).round_().div_(self.levels)
+
+
+class Rounded(Plain):
+    def __init__(self, steps: type[Steps] = Steps) -> None:
+        super().__init__()
+        self.steps = steps()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.steps(2 * x))
+
+
+class Sine(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sin()
+
+
+def third(x: Tensor) -> Tensor:
+    return x / 3
+
+
+def logits_and_gradient(model: nn.Module) -> tuple[Tensor, Tensor]:
+    leaf = IMAGES.clone().requires_grad_()
+    logits = model(leaf)
+    return logits.detach(), torch.autograd.grad((logits * SIDE).sum(), leaf)[0]
+
+
+@pytest.mark.parametrize("steps", [Steps, InPlaceSteps])
+@pytest.mark.parametrize(
+    ("stand_in", "slope"),
+    [
+        ("identity", lambda x: torch.full_like(x, 2)),
+        (Sine(), lambda x: 2 * (2 * x).cos()),
+        (Sine, lambda x: 2 * (2 * x).cos()),
+        (third, lambda x: torch.full_like(x, 2 / 3)),
+    ],
+    ids=["identity", "module", "class", "function"],
+)
+def test_a_stand_in_leaves_the_logits_and_gives_its_gradient(
+    steps: type[Steps], stand_in: Any, slope: Callable[[Tensor], Tensor]
+) -> None:
+    net = Rounded(steps)
+    defended = bench.Defended(net, scheme=Own(stand_ins={"steps": stand_in}))
+    assert not defended.random
+    with defended.model(0) as model, Defended(net).model(0) as plain:
+        logits, gradient = logits_and_gradient(model)
+        # of nobody else's passes
+        bare, zero = logits_and_gradient(plain)
+    assert torch.equal(logits, bare)
+    assert not zero.any()
+    expected = (SIDE @ net.weight).view_as(IMAGES) * slope(IMAGES)
+    torch.testing.assert_close(gradient, expected)
+    assert not net.steps._forward_hooks
+    assert not net.steps._forward_pre_hooks
+
+
+def test_a_twin_that_is_the_same_network_has_its_stand_ins_too() -> None:
+    net = Rounded()
+    scheme = Own(choose={"levels": [2, 3]}, off={"levels": 8}, stand_ins={"steps": "identity"})
+    defended = Defended(net, scheme=scheme)
+    assert defended.twin is not None
+    for one, levels in ((defended, (2, 3)), (defended.twin, (8,))):
+        with one.model(0) as model:
+            logits, gradient = logits_and_gradient(model)
+        allowed = [net.logits((2 * IMAGES * n).round() / n) for n in levels]
+        assert any(torch.equal(logits, one) for one in allowed)
+        torch.testing.assert_close(gradient.flatten(1), 2 * SIDE @ net.weight)
+
+
+def test_a_stand_in_of_another_shape_is_one_line() -> None:
+    scheme = Own(stand_ins={"steps": torch.flatten})
+    with Defended(Rounded(), scheme=scheme).model(0) as model:
+        # without a gradient nobody asks it
+        model(IMAGES)
+        with pytest.raises(OwnError) as error:
+            logits_and_gradient(model)
+    words = "scheme.stand_ins: submodule 'steps' gives (6, 1, 8, 8), its stand-in (384,)"
+    assert error.value.line == words
+
+
+# Threads, and passes on the way back
+
+
+class Slow(nn.Module):
+    """Reads what it is set to, and what is filled, before and after others had their turn."""
+
+    bits = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filled", torch.zeros(()))
+        self.register_buffer("drawn", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.drawn.normal_()
+        first = [self.bits, float(self.filled), float(self.drawn)]
+        time.sleep(0.002)
+        return torch.tensor([[*first, self.bits, float(self.filled), float(self.drawn)]]).expand(len(x), 6)
+
+
+def test_models_and_twins_of_one_network_in_several_threads_each_get_their_own_outputs() -> None:
+    net = Slow()
+    scheme = Own(choose={"bits": [2.0, 3.0]}, on={"filled": 1}, off={"filled": -1})
+
+    def opened() -> dict[str, Defended]:
+        one, other = (Defended(net, scheme=scheme) for _ in range(2))
+        assert one.twin is not None
+        return {"one": one, "other": other, "twin": one.twin}
+
+    expected = {name: passes(one, 20, len(name)) for name, one in opened().items()}
+    before = state(net)
+    found: dict[str, list[Tensor]] = {}
+
+    def look(name: str, one: Defended) -> None:
+        found[name] = passes(one, 20, len(name))
+
+    threads = [threading.Thread(target=look, args=item) for item in opened().items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # what a twin draws is of no seed, and changes nothing
+    for name, values in expected.items():
+        for one, two in zip(values, found[name], strict=True):
+            assert torch.equal(two[:, :3], two[:, 3:])
+            assert torch.equal(one, two) or name == "twin"
+    assert {float(one[0, 1]) for one in found["twin"]} == {-1.0}
+    assert state(net) == before
+
+
+class Checkpointed(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(64, 64)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = checkpoint(self.hidden, x.flatten(1), use_reentrant=False)
+        return self.logits(hidden)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.inner(self.dropout(x)).exp()
+
+
+def test_a_network_that_is_passed_again_on_the_way_back_is_refused() -> None:
+    words = r"^own: the network passes a Dropout again on the way back \(checkpointing\), where it draws otherwise"
+    with Defended(Checkpointed(), scheme=Own(train_mode=[nn.Dropout])).model(0) as model:
+        model(IMAGES)
+        with pytest.raises(OwnError, match=words):
+            gradient_of_sum(model)
+
+
+# Seeds
+
+
+class Everything(Plain):
+    """Draws from every global generator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x) + random.random() + float(np.random.rand()) + torch.rand(())  # noqa: NPY002
+
+
+def global_states() -> list[Any]:
+    drawn = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return [torch.get_rng_state().tolist(), random.getstate(), drawn["key"].tolist(), drawn["pos"]]
+
+
+def test_passes_repeat_by_seed_and_number_and_the_generators_are_put_back() -> None:
+    before = global_states()
+    first = passes(Defended(Everything(), scheme=Own()), 3, 1)
+    assert global_states() == before
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    torch.manual_seed(5)
+    # whether or not anybody found something out before
+    again = passes(Defended(Everything(), scheme=Own()).handled(AS_IT_IS), 3, 1)
+    other = passes(Defended(Everything(), scheme=Own()), 3, 2)
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    drawn = [*first, *other]
+    assert not any(torch.equal(drawn[i], drawn[j]) for i in range(6) for j in range(i))
