@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import finding, probe, process
+from bench import finding, probe, process, watching
 from bench.attacks import criteria
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
@@ -196,10 +196,15 @@ def draws(
     def make() -> dict[str, Any]:
         given, of = probe.several(unit(images).to(defended.device), labels.to(defended.device))
         opened = functools.partial(defended.model, as_it_is=True)
-        if defended.own is not None and finding.batches(opened, given, [len(given)]):
-            whole = torch.arange(size) % len(given)
+        tried, failing = sizes, {}
+        if defended.own is not None:
+            with watching.watched(defended.network):
+                failing = finding.batches(opened, given, [len(given)])
+        if failing:
+            # it may take batches of one size alone, to which fewer images are padded
+            whole, tried = torch.arange(size) % len(given), sorted({*sizes, size})
             given, of = given[whole], of[whole]
-        return finding.find(opened, defended.network, given, of, sizes).as_dict()
+        return finding.find(opened, defended.network, given, of, tried).as_dict()
 
     decides = {"images": fingerprint.hash_tensors({"x": images, "y": labels}), "sizes": sizes}
     kept = look(store, looker, "draws", decides, make, [finding])

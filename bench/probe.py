@@ -182,10 +182,10 @@ def own(
     """
     key = f"model: {name}"
     found, outputs = _looked_into(key, defended, images, labels, classes, batch_size)
+    defended = defended.handled(found.handling)
     # what it draws by may be nothing yet, but drawn it is
     surely = trained or not (defended.own is None or defended.own.choose or _touches(defended, images))
     check_draws(defended, found, surely)
-    defended = defended.handled(found.handling)
     twin = defended.twin
     if twin is None:
         return Drawn(defended, outputs, found, None)
@@ -219,7 +219,9 @@ def _looked_into(
         # the very first pass of all is one of those that are compared
         found = finding.find(opened, defended.network, images, labels, [1, len(images)])
     except ConfigError:
-        if finding.batches(opened, images, [batch_size]):
+        with watching.watched(defended.network):
+            failing = finding.batches(opened, images, [batch_size])
+        if failing:
             raise
         # it may take batches of one size alone
         whole = torch.arange(batch_size, device=images.device) % len(images)
@@ -230,11 +232,7 @@ def _looked_into(
 def _touches(defended: Defended, images: Tensor) -> bool:
     """Whether a pass draws from one of the global generators."""
     where = defended.device
-    with (
-        process.seeded(0, where),
-        watching.watched(defended.network),
-        defended.model(0, as_it_is=True) as model,
-    ):
+    with process.seeded(0, where), defended.model(0) as model:
         assert isinstance(model, Behind)
         model.seeded = False
         before = _global_states(where)
