@@ -5,6 +5,7 @@ call needs of the process meanwhile. What an argument may be is in ``given``.
 """
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -236,7 +237,7 @@ def call_of(
     seed = given.integer("seed", seed)
     chosen = given.criterion(criterion, goals)
     checked = Images.of_tensors(images, labels)
-    classes, defended, twin = _tried(defended, checked, batch_size)
+    classes, defended, twin = tried(defended, checked, batch_size)
     if chosen.k is not None and chosen.k >= classes:
         raise ConfigError(f"criterion.k: expected less than the {classes} classes, got {chosen.k}")
     aims = _goals(chosen, checked, goals, classes, seed)
@@ -257,11 +258,14 @@ def call_of(
     )
 
 
-def _tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Defended, Defended | None]:
+def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Defended, Defended | None]:
     """How many outputs the network has; it and its scheme are tried on three images.
 
     Returns:
         That, and a network that draws by itself, its passes made as they have to be, with its twin.
+
+    Raises:
+        ConfigError: for what can't be used.
     """
     name = type(defended.network).__name__
     few = torch.from_numpy(images.x[: probe.IMAGES])
@@ -272,7 +276,11 @@ def _tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, De
         labels = torch.from_numpy(images.y).repeat(probe.IMAGES)[: probe.IMAGES].to(defended.device)
         found = probe.own(defended, name, few, labels, 0, batch_size)
         classes, defended = found.outputs, found.defended
-        twin = None if twin is None or found.twin is None else twin.handled(found.twin.handling)
+        if twin is not None and found.twin is not None:
+            # what passes of the one change is no value of the other, either
+            others = found.scheme.changes if twin.network is defended.network else ()
+            copies = tuple(sorted({*found.twin.changes, *others}))
+            twin = twin.handled(dataclasses.replace(found.twin.handling, copies=copies))
     else:
         assert twin is not None
         classes = probe.network(twin, name, few, 0)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from bench import given, plan, probe
-from bench.calling import undisturbed
+from bench.calling import tried, undisturbed
 from bench.checks import ConfigError
 from bench.datasets.arrays import unit
 from bench.defended import Defended as AnyDefended
-from bench.given import Defended
+from bench.given import Defended, Images
 from bench.measuring import passes
 from bench.outcomes import Shown
 from bench.reader import Reader
@@ -80,7 +80,12 @@ class Dataset:
                 )
             with undisturbed(one, None, threads):
                 images = images.to(one.device)
-                probe.network(bare, type(one.network).__name__, images[: probe.IMAGES], 0)
+                if one.draws_itself:
+                    # its twin may draw what it makes no use of
+                    _, _, bare = tried(one, Images.of_tensors(images, labels), batch_size)
+                    assert bare is not None
+                else:
+                    probe.network(bare, type(one.network).__name__, images[: probe.IMAGES], 0)
                 with bare.model(0) as model:
                     outputs = passes.logits(model, images, batch_size).cpu()
             images = images.cpu()
