@@ -5,16 +5,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from running import Run
 from scipy import stats
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 import bench
+from bench import attacking
 from bench.defended import AS_IT_IS, Defended, Handling
 from bench.own import Own, OwnError
 
@@ -997,3 +1002,431 @@ def test_passes_repeat_by_seed_and_number_and_the_generators_are_put_back() -> N
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     drawn = [*first, *other]
     assert not any(torch.equal(drawn[i], drawn[j]) for i in range(6) for j in range(i))
+
+
+# What is found out, and said of it
+
+
+@pytest.fixture(scope="session")
+def weight() -> Tensor:
+    """Of a network without hidden layers that knows the digits."""
+    images, labels = bench.load_dataset("digits").train()
+    layer = nn.Linear(64, 10, bias=False)
+    nn.init.zeros_(layer.weight)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.1)
+    for _ in range(60):
+        optimiser.zero_grad()
+        functional.cross_entropy(layer(images.flatten(1)), labels).backward()
+        optimiser.step()
+    return layer.weight.detach()
+
+
+@pytest.fixture(scope="session")
+def some(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Eleven test images that it gets right."""
+    return bench.load_dataset("digits").test(11, right_by=Plain(weight))
+
+
+FGSM: list[Any] = [("fgsm_fixed", 0.05)]
+
+
+def evaluated(
+    network: nn.Module, scheme: Any, some: tuple[Tensor, Tensor], attacks: Any = FGSM, **more: Any
+) -> dict[str, Any]:
+    """The record of one attack on a network behind a scheme."""
+    result = bench.evaluate(bench.Defended(network, scheme=scheme), *some, attacks, **{"draws": 6, **more})
+    (record,) = result.records.values()
+    assert record["status"] == "ok", record
+    return dict(record)
+
+
+def not_evaluated(network: nn.Module, scheme: Any, some: tuple[Tensor, Tensor], **more: Any) -> str:
+    """Why none is made, which is one line."""
+    with pytest.raises(bench.ConfigError) as error:
+        evaluated(network, scheme, some, **more)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+class Stepped(Plain):
+    """Noise, and a step that has no gradient."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.noise, self.steps = Noise(), Steps()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.steps(self.noise(x)))
+
+
+class Coupled(Noisy):
+    """The noise of an image depends on its batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.noise(x)) - 0.1 * x.mean()
+
+
+class WeightNoise(Plain):
+    """One draw a pass, into a buffer."""
+
+    sd = 0.2
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.register_buffer("drawn", torch.zeros(10, 64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.sd:
+            self.drawn.normal_()
+        return self.logits(x, self.weight + self.sd * self.drawn)
+
+
+class BothNoises(WeightNoise):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + self.sd * torch.randn_like(x))
+
+
+class Unseeded(Plain):
+    """Draws from a generator of its own."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x + 0.3 * torch.randn(x.shape, generator=self.generator))
+
+
+class First(Noisy):
+    """The first pass of all has a draw that stays."""
+
+    shift: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.shift is None:
+            self.shift = torch.rand(())
+        return super().forward(x + self.shift)
+
+
+KINDS: list[tuple[Callable[[Tensor], nn.Module], Own, dict[str, Any], list[str]]] = [
+    (Noisy, OF_NOISE, {"shared_by": "image", "changes": [], "changes_images": False, "company": False, "gradient": "ok"}, []),
+    (WeightNoise, OF_NOISE, {"shared_by": "pass", "changes": ["drawn"], "company": False}, ["images of a pass share a draw: intervals take draws as random, too"]),
+    (BothNoises, OF_NOISE, {"shared_by": "both"}, ["images of a pass share a draw, in part: intervals take draws as random, too"]),
+    (InPlace, Own(), {"shared_by": "image", "changes_images": True, "changes": []}, ["a pass writes into its images, and gets copies of them", "there is no twin to compare with"]),
+    (Coupled, OF_NOISE, {"company": True}, ["an image's logits depend on the other images of its batch: batches stay as they are during an attack"]),
+    (Unseeded, Own(seeded=False), {"repeats": False, "company": None}, ["no seed reaches its draws, so that the same cell gives another result each time", "there is no twin to compare with"]),
+    (Stepped, OF_NOISE, {"gradient": "zero"}, ["there is no gradient at the image (zero), so that attacks that need one find nothing; name what stands in for the submodule that has none: scheme.stand_ins"]),
+    (Stepped, Own(on={"sd": 0.3}, off={"sd": 0}, stand_ins={"steps": "identity"}), {"gradient": "ok"}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "scheme", "drawn", "said"), KINDS)
+def test_what_is_found_of_the_draws_stands_in_the_record_and_is_said(
+    make: Callable[[Tensor], nn.Module],
+    scheme: Own,
+    drawn: dict[str, Any],
+    said: list[str],
+    weight: Tensor,
+    some: tuple[Tensor, Tensor],
+) -> None:
+    record = evaluated(make(weight), scheme, some)
+    repeats = {"repeats": True, "sizes": {}, "tried": [1, 3, 11]}
+    expected = {**repeats, **drawn}
+    assert {name: record["draws"][name] for name in expected} == expected
+    warnings = [one for one in record["warnings"] if one.startswith("scheme ")]
+    assert len(warnings) == len(said)
+    for words in said:
+        assert [one for one in warnings if words in one], words
+    # of a network whose randomness can't be switched off there is nothing to say
+    assert ("twin" in record["draws"]) == (scheme.off is not None) == (record["twin"] is not None)
+    if scheme.off is not None:
+        twin = record["draws"]["twin"]
+        assert (twin["shared_by"], twin["repeats"], twin["p_value"]) == ("nothing", True, None)
+        assert twin["gradient"] == record["draws"]["gradient"]
+        assert twin["changes"] == []
+
+
+REFUSED: list[tuple[Callable[[Tensor], nn.Module], Any, str]] = [
+    (Noisy, None, "model: Noisy draws by itself although no site is random (torch's global generator); scheme=own is for a network that does, scheme=mc_dropout for one with nn.Dropout on"),
+    (Unseeded, None, "model: Unseeded draws by itself although no site is random (two passes over the same images differ); scheme=own is for a network that does, scheme=mc_dropout for one with nn.Dropout on"),
+    (Plain, Own(off={}), "scheme: nothing is random: passes over the same images are equal; say what draws (draw, choose, train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on"),
+    (Noisy, Own(on={"sd": 0}), "scheme: nothing is random: passes over the same images are equal"),
+    (Noisy, Own(off={}), "scheme.off: the twin is random: two passes over the same images differ; switch off by attributes what draws"),
+    (Noisy, Own(twin=Noisy()), "scheme.off: the twin is random"),
+    (Noisy, Own(twin=nn.Sequential(nn.Flatten(), nn.Linear(64, 12))), "scheme.twin: it has 12 outputs, and Noisy has 10"),
+    (Noisy, Own(off="noise"), "model: Noisy, the twin gives torch.float32 of shape (3, 1, 8, 8) for 3 images, expected logits of shape (3, classes)"),
+    (Unseeded, Own(), "scheme.seeded: two passes of one seed differ, with the generators of PyTorch, NumPy and Python seeded before each"),
+    (First, OF_NOISE, "scheme.seeded: two passes of one seed differ"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "scheme", "words"), REFUSED)
+def test_what_would_give_a_wrong_result_is_refused_in_one_line(
+    make: Callable[[Tensor], nn.Module],
+    scheme: Any,
+    words: str,
+    weight: Tensor,
+    some: tuple[Tensor, Tensor],
+) -> None:
+    assert not_evaluated(make(weight), scheme, some).startswith(words)
+    with pytest.raises(bench.ConfigError) as error:
+        bench.measure(bench.Defended(make(weight), scheme=scheme), *some, draws=2)
+    assert str(error.value).startswith(words)
+
+
+class Sized(Noisy):
+    """Takes batches of some sizes alone."""
+
+    def __init__(self, weight: Tensor, *sizes: int) -> None:
+        super().__init__(weight)
+        self.takes = sizes
+        self.passed: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) not in self.takes:
+            raise ValueError(f"{len(x)} at a time")
+        self.passed.append(len(x))
+        return super().forward(x)
+
+
+def test_a_network_that_takes_batches_of_one_size_gets_no_others(
+    weight: Tensor, some: tuple[Tensor, Tensor]
+) -> None:
+    for batch_size, images, failing in ((4, 11, (1, 3)), (16, 11, (1, 3, 11)), (4, 4, (1, 3))):
+        given = (some[0][:images], some[1][:images])
+        net = Sized(weight, batch_size)
+        record = evaluated(net, OF_NOISE, given, ["deepfool"], batch_size=batch_size)
+        assert set(net.passed) == {batch_size}
+        padded = f"every batch is padded to {batch_size}"
+        for size in failing:
+            words = f"batches of {size} images fail: ValueError: {size} at a time"
+            assert [one for one in record["warnings"] if words in one and one.endswith(padded)], record[
+                "warnings"
+            ]
+        assert record["images"]["count"] == images
+
+
+def test_a_network_that_takes_no_single_image_gets_none(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
+    net = Sized(weight, *range(2, 600))
+    record = evaluated(net, OF_NOISE, some, ["deepfool"], batch_size=5)
+    # what is looked for comes first
+    assert set(net.passed[-50:]) == {5}
+    assert [size for size in record["draws"]["sizes"]] == ["1"]
+
+
+def test_a_batch_size_that_fails_is_one_line(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
+    words = not_evaluated(Sized(weight, 4), OF_NOISE, some, batch_size=7)
+    assert words == "model: Sized fails on images of shape (3, 1, 8, 8) (ValueError: 3 at a time)"
+    net = Sized(weight, 1, 2, 3, 4)
+    result = bench.evaluate(bench.Defended(net, scheme=OF_NOISE), *some, FGSM, batch_size=8)
+    (record,) = result.records.values()
+    assert record["status"] == "failed"
+    assert record["reason"] == (
+        "batch_size: batches of 8 images fail (ValueError: 8 at a time); that pass: 1, 3"
+    )
+    with pytest.raises(bench.ConfigError, match="^batch_size: batches of 8 images fail"):
+        bench.measure(bench.Defended(net, scheme=OF_NOISE), *some, batch_size=8)
+
+
+class Notes:
+    """An attack that notes what its model says, and goes nowhere."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[bool, bool]] = []
+
+    def __call__(self, model: Any, inputs: Tensor, criterion: Any, *, epsilons: Any) -> Any:
+        self.said.append((getattr(model, "shared_draws", False), getattr(model, "whole_batches", False)))
+        model(inputs)
+        return inputs, inputs, torch.zeros(len(inputs), dtype=torch.bool)
+
+
+class Normed(Noisy):
+    """In training mode it norms by its batch, and keeps a running mean."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.norm(self.noise(x)))
+
+
+def test_attacks_are_told_of_draws_that_are_shared_and_of_company(
+    weight: Tensor, some: tuple[Tensor, Tensor]
+) -> None:
+    normed = Own(on={"sd": 0.3}, train_mode=[nn.BatchNorm2d], off={"sd": 0})
+    for make, scheme, said in (
+        (Noisy, OF_NOISE, (False, False)),
+        (Normed, OF_NOISE, (False, False)),
+        (WeightNoise, OF_NOISE, (True, False)),
+        (Normed, normed, (False, True)),
+    ):
+        net, notes = make(weight), Notes()
+        record = evaluated(net, scheme, some, {"notes": notes}, batch_size=5)
+        # once it is asked whether it can serve the criterion at all
+        assert notes.said[1:] == [said] * 3
+        assert record["draws"]["company"] == said[1]
+    # statistics that a pass keeps are the pass's
+    assert record["draws"]["changes"] == ["norm.num_batches_tracked", "norm.running_mean", "norm.running_var"]
+    assert net.norm.num_batches_tracked == 0
+
+
+# The library
+
+
+def test_success_is_that_of_a_plain_loop(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
+    """Of the passes of a model, which a loop over the network itself gives in distribution."""
+    images, labels = some
+    net = WeightNoise(weight)
+    defended = bench.Defended(net, scheme=Own(on={"sd": 0.3}, off={"sd": 0}))
+    result = bench.evaluate(defended, images, labels, FGSM, draws=100)
+    row = result.table.iloc[0]
+    torch.manual_seed(0)
+    net.sd = 0.3  # type: ignore[misc]
+    with torch.no_grad():
+        wrong = torch.stack(
+            [net(result.samples["fgsm_fixed"]).argmax(-1) != labels for _ in range(400)]
+        ).float()
+    low, high = row["fresh_success_pct_low"], row["fresh_success_pct_high"]
+    assert low <= 100 * wrong.mean() <= high
+    assert high - low < 60
+    assert 0.05 < wrong.mean() < 0.95
+
+
+def test_a_folder_finds_it_again_though_passes_were_made_in_between(
+    weight: Tensor, some: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    attack = attacking.attack
+
+    def counted(run: Any, name: str, *rest: Any, **more: Any) -> Any:
+        made.append(name)
+        return attack(run, name, *rest, **more)
+
+    monkeypatch.setattr(attacking, "attack", counted)
+    net = WeightNoise(weight)
+    first = evaluated(net, OF_NOISE, some, store=tmp_path)
+    assert not net.drawn.any()
+    # one's own pass leaves its draw in the buffer
+    net(some[0])
+    assert net.drawn.any()
+    assert evaluated(net, OF_NOISE, some, store=tmp_path) == first
+    assert evaluated(WeightNoise(weight), OF_NOISE, some, store=tmp_path) == first
+    assert made == ["fgsm_fixed"]
+    # what is set, how it is drawn, the twin and the weights are another network's
+    others = [
+        Own(on={"sd": 0.4}, off={"sd": 0}),
+        Own(on={"sd": 0.3}, off={"sd": 0, "weight": 0.1}),
+        Own(on={"sd": 0.3}, twin=Plain(weight)),
+        Own(on={"sd": 0.3}),
+        Own(choose={"sd": [0.2, 0.3]}, off={"sd": 0}),
+        Own(choose={"sd": [0.2, 0.3]}, probabilities=[0.3, 0.7], off={"sd": 0}),
+    ]
+    for scheme in others:
+        evaluated(net, scheme, some, store=tmp_path)
+    evaluated(WeightNoise(1.01 * weight), OF_NOISE, some, store=tmp_path)
+    assert len(made) == 2 + len(others)
+    with pytest.raises(bench.ConfigError, match="^store: scheme.*: a lambda can't be told from another"):
+        evaluated(net, Own(draw=lambda n: None, off={"sd": 0}), some, store=tmp_path)
+
+
+def test_without_a_twin_there_is_no_accuracy_without_the_scheme(
+    weight: Tensor, some: tuple[Tensor, Tensor]
+) -> None:
+    images, labels = some
+    defended = bench.Defended(Noisy(weight), scheme=Own())
+    assert defended.twin is None
+    result = bench.evaluate(defended, images, labels, FGSM, draws=3)
+    (record,) = result.records.values()
+    assert "clean_accuracy_no_scheme" not in record["metrics"]
+    assert "clean_accuracy" in record["metrics"]
+    assert np.isnan(result.table["clean_accuracy_no_scheme_pct"].item())
+    with pytest.raises(bench.ConfigError, match="^right_by: its randomness can't be switched off; give"):
+        bench.load_dataset("digits").test(5, right_by=defended)
+
+
+class Bayesian(Plain):
+    """Draws in every pass, even where what it draws is of size 0."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.sigma = nn.Parameter(torch.full((10, 64), -1.5))
+        self.register_buffer("drawn", torch.zeros(10, 64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.drawn.normal_()
+        return self.logits(x, self.weight + self.sigma.exp() * self.drawn)
+
+
+BAYES = Own(off={"sigma": float("-inf")})
+
+
+@pytest.mark.parametrize(
+    ("make", "scheme"),
+    [
+        (Noisy, OF_NOISE),
+        (Bayesian, BAYES),
+        (lambda weight: nn.Sequential(Plain(weight), Noise()), Own(off="0")),
+        (Noisy, "twin"),
+    ],
+    ids=["attributes", "what goes on drawing", "a submodule", "another network"],
+)
+def test_images_are_those_that_the_twin_gets_right(
+    make: Callable[[Tensor], nn.Module], scheme: Any, weight: Tensor
+) -> None:
+    scheme = Own(twin=Plain(weight)) if scheme == "twin" else scheme
+    data = bench.load_dataset("digits")
+    everything, truth = data.test(300)
+    with torch.no_grad():
+        right = Plain(weight)(everything).argmax(-1) == truth
+    images, labels = data.test(int(right.sum()), right_by=bench.Defended(make(weight), scheme=scheme))
+    assert torch.equal(images, everything[right])
+    assert torch.equal(labels, truth[right])
+    record = evaluated(make(weight), scheme, (everything[:20], truth[:20]))
+    assert record["metrics"]["clean_accuracy_no_scheme"]["mean"] == right[:20].float().mean()
+
+
+def test_measuring_gives_what_evaluating_gave(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
+    for make, scheme in ((WeightNoise, OF_NOISE), (InPlace, Own()), (Bayesian, BAYES)):
+        defended = bench.Defended(make(weight), scheme=scheme)
+        result = bench.evaluate(defended, *some, FGSM, draws=9, seed=4)
+        again = bench.measure(defended, result.samples["fgsm_fixed"], some[1], draws=9, seed=4)
+        assert np.array_equal(again.success, result.success["fgsm_fixed"])
+        for column in ("fresh_success_pct", "fresh_success_pct_low", "fresh_accuracy_pct", "fresh_draws"):
+            assert again.table[column].item() == result.table[column].item()
+
+
+def test_the_library_finds_what_the_command_finds(bench_run: Run, tmp_path: Path) -> None:
+    for choice, text in (
+        ("model/mine", "_target_: defences.MixedNoise\n"),
+        ("scheme/mine", "on: {noise: true}\noff: {noise: false, sd: 0}\n"),
+    ):
+        path = tmp_path / "my" / f"{choice}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    ran = bench_run(
+        "-m", f"hydra.searchpath=[file://{tmp_path / 'my'}]", "trusted_modules=[bench,foolbox,defences]",
+        "model=mine", "scheme=mine", "samples=7", "training.epochs=4", "batch_size=3", "evaluation.draws=8",
+        "attack=fgsm_fixed", "seed=3", "name=own", f"output_dir={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    sweep = bench.open_sweep(tmp_path / "out" / "own", trust=["defences"])
+    (theirs,) = sweep.cells
+    restored = sweep.defended(theirs["key"])
+    assert restored.draws_itself
+    # the network as it is, and the same words
+    scheme = bench.Own(on={"noise": True}, off={"noise": False, "sd": 0})
+    behind = bench.Defended(restored.network, scheme=scheme)
+    images, labels = bench.load_dataset("digits").test(7, right_by=behind)
+    epsilon = theirs["config"]["attack"]["epsilon"]
+    for one in (behind, restored):
+        ours = bench.evaluate(one, images, labels, [("fgsm_fixed", epsilon)], draws=8, batch_size=3, seed=3)
+        assert torch.equal(ours.samples["fgsm_fixed"], sweep.samples[theirs["key"]])
+        same = [
+            c
+            for c in sweep.table
+            if c.startswith(("claimed", "fresh", "mad", "l0", "l1", "l2", "linf")) or c.endswith("_per_image")
+        ]
+        assert len(same) > 20
+        pd.testing.assert_frame_equal(ours.table[same], sweep.table[same])
+        assert ours.records["fgsm_fixed"]["draws"]["shared"] == theirs["draws"]["shared"] == "both"
