@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench import finding, process, watching
+from bench import finding, process
 from bench.defended import NotFinite
 
 CPU = torch.device("cpu")
@@ -298,80 +298,6 @@ def test_a_second_pass_that_is_another_is_seen() -> None:
         return x.flatten(1) + (len(passes) == 5)
 
     assert not finding.repeats(opened(third), IMAGES)
-
-
-@pytest.mark.parametrize(
-    ("kind", "names", "written"),
-    [
-        (Linear, (), False),
-        (WeightNoise, (), False),
-        (Written, ("weight",), False),
-        (Buffered, ("noise",), False),
-        (InPlace, (), True),
-    ],
-)
-def test_what_a_pass_changes_is_named_and_put_back(
-    kind: type[Linear], names: tuple[str, ...], written: bool
-) -> None:
-    network = kind()
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    before = {name: (t, t.data_ptr(), t.detach().clone()) for name, t in tensors.items()}
-    images = IMAGES.clone()
-    assert watching.changed(network, network, images) == (names, written)
-    assert torch.equal(images, IMAGES)
-    after = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    assert set(after) == set(before)
-    for name, (tensor, where, values) in before.items():
-        assert after[name] is tensor
-        assert tensor.data_ptr() == where
-        torch.testing.assert_close(tensor.detach(), values, rtol=0, atol=0, equal_nan=True)
-
-
-def test_images_that_one_pass_in_three_writes_into_are_changed() -> None:
-    passes: list[int] = []
-
-    def first(x: Tensor) -> Tensor:
-        passes.append(0)
-        return x.add_(len(passes) == 1).flatten(1)
-
-    assert watching.changed(Linear(), first, IMAGES) == ((), True)
-
-
-def test_tensors_that_are_replaced_come_or_go_are_changed() -> None:
-    class Replaced(Buffered):
-        def forward(self, x: Tensor) -> Tensor:
-            self.noise = torch.zeros(3)
-            self.register_buffer("new", torch.ones(1))
-            self._buffers.pop("steady", None)
-            return self.logits(x)
-
-    network = Replaced()
-    noise = network.noise
-    names, _ = watching.changed(network, network, IMAGES)
-    assert names == ("new", "noise", "steady")
-    assert network.noise is noise
-    assert list(network._buffers) == ["noise", "steady"]
-
-
-def test_a_tensor_of_several_names_is_changed_by_all_of_them_however_late() -> None:
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Linear(16, 16), nn.Linear(16, 16)
-            self.second.weight = self.first.weight
-            self.passes = 0
-
-        def forward(self, x: Tensor) -> Tensor:
-            self.passes += 1
-            if self.passes == 2:
-                self.first.weight.add_(1)
-            return self.second(self.first(x.flatten(1)))
-
-    network = Tied()
-    weight = network.first.weight.detach().clone()
-    assert watching.changed(network, network, IMAGES)[0] == ("first.weight", "second.weight")
-    assert torch.equal(network.first.weight, weight)
-    assert network.second.weight is network.first.weight
 
 
 def test_sizes_of_batches_that_fail_are_told_by_their_error() -> None:
