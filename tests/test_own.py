@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from owning import Own as Write
+from owning import writer
 from running import Run
 from scipy import stats
 from torch import Tensor, nn
@@ -19,7 +21,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 import bench
-from bench import attacking
+from bench import attacking, cell, parts, plan
+from bench.checks import NotApplicable
+from bench.composing import compose
+from bench.config import Config
 from bench.defended import AS_IT_IS, Defended, Handling
 from bench.own import Own, OwnError
 
@@ -1430,3 +1435,184 @@ def test_the_library_finds_what_the_command_finds(bench_run: Run, tmp_path: Path
         assert len(same) > 20
         pd.testing.assert_frame_equal(ours.table[same], sweep.table[same])
         assert ours.records["fgsm_fixed"]["draws"]["shared"] == theirs["draws"]["shared"] == "both"
+
+
+# Settings
+
+NETS = """
+import torch
+from torch import nn
+from defences import Plain
+
+class Idle(Plain):
+    '''Noise of a size that is learnt, and none at first.'''
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.alpha = nn.Parameter(torch.tensor(0.0))
+    def forward(self, x):
+        return super().forward(x + self.alpha * torch.randn_like(x))
+
+class Five(Idle):
+    '''Takes five images at a time.'''
+    def forward(self, x):
+        if len(x) % 5:
+            raise ValueError("five at a time")
+        return super().forward(x)
+
+class Soft(nn.Module):
+    def forward(self, x):
+        return x
+
+class Hard(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+
+def draw(network):
+    network.drawn = True
+
+def rounded(x):
+    return x
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    with writer(tmp_path, monkeypatch) as one:
+        yield one
+
+
+def settings(write: Write, scheme: str, *overrides: str, model: str = "defences.WeightNoise") -> Config:
+    """Those of a scheme's file."""
+    files = {
+        "scheme/mine": scheme,
+        "model/mine": f"_target_: {model}\n",
+        "model/still": "_target_: defences.Plain\n",
+    }
+    _, found = write("ownnets", NETS, **files)
+    trusted = [one.replace("]", ",defences]") for one in found if one.startswith("trusted")]
+    return compose(
+        ["model=mine", "scheme=mine", "samples=5", "training.epochs=3", *found[:1], *trusted, *overrides]
+    )
+
+
+def test_a_file_says_the_same_words(write: Write) -> None:
+    module, _ = write("ownnets", NETS)
+    found = parts.own(
+        settings(
+            write,
+            "draw: ownnets.draw\nchoose: {bits: [1, 2], on: [a]}\nprobabilities: {bits: [0.5, 0.5]}\neach: true\n"
+            "train_mode: [torch.nn.Dropout, ownnets.Soft, body.0]\non: {sigma: -.inf, on: true}\noff: {off: 1}\n"
+            "seeded: false\nstand_ins: {a: identity, b: ownnets.rounded, c: ownnets.Soft, d: torch.nn.Tanh}\n",
+        )
+    )
+    assert found is not None
+    assert found.draw.__name__ == "draw"  # type: ignore[union-attr]
+    assert (found.choose, found.probabilities) == ({"bits": [1, 2], "on": ["a"]}, {"bits": [0.5, 0.5]})
+    assert (found.each, found.seeded, found.itself) == (True, False, True)
+    assert [one if isinstance(one, str) else one.__name__ for one in found.train_mode] == [
+        "Dropout",
+        "Soft",
+        "body.0",
+    ]
+    assert (found.on, found.off) == ({"sigma": float("-inf"), "on": True}, {"off": 1})
+    assert [type(one).__name__ for one in found.stand_ins.values()] == ["str", "function", "Soft", "Tanh"]
+    assert module.__name__ == "ownnets"
+    assert parts.own(settings(write, "sites: {}\n")) is None
+    stands = parts.own(settings(write, "sites: {}\nstand_ins: {a: identity}\n"))
+    assert stands is not None
+    assert not stands.itself
+    assert parts.own(settings(write, "own: true\n")) == Own(own=True, train_mode=[])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        ("draw: os.getcwd", "scheme.draw: "),
+        ("train_mode: [ownnets.draw]", "scheme.train_mode: draw is not a class of modules"),
+        ("train_mode: [torch.nn.Dropuot]", "scheme.train_mode: "),
+        ("sites: {}\nstand_ins: {fc1: rounded}", "scheme.stand_ins.fc1: expected identity, or the dotted name of a module or a function, got rounded"),
+        ("sites: {}\nstand_ins: {fc1: ownnets.Hard}", "scheme.stand_ins.fc1: ownnets.Hard can't be made (TypeError: "),
+        ("choose: {bits: 4}", "scheme.choose.bits: expected a list of values, got 4"),
+        ("on: {bits: 4}", "scheme.on.bits: no module has such an attribute; "),
+        ("draw: redraw", "scheme.draw: no module has a method 'redraw'; "),
+        ("on: {noise: false}", "scheme: nothing is random: passes over the same images are equal; "),
+        ("on: {noise: true}\noff: {}", "scheme.off: the twin is random: "),
+        ("own: true\ntwin: nobody", "scheme.twin: nobody: no such choice; allowed: "),
+    ],
+)  # fmt: skip
+def test_a_file_that_can_not_be_is_one_line_before_anything_runs(
+    write: Write, scheme: str, words: str
+) -> None:
+    with pytest.raises(bench.ConfigError) as error:
+        plan.prepare(settings(write, f"{scheme}\n"))
+    assert str(error.value).startswith(words)
+    assert "\n" not in str(error.value)
+
+
+def test_what_may_be_nothing_yet_before_training_needs_only_to_be_drawn(write: Write) -> None:
+    assert plan.prepare(settings(write, "own: true\n", model="ownnets.Idle")).twin_identity is None
+    # in batches that pass, too
+    plan.prepare(settings(write, "own: true\n", "batch_size=5", model="ownnets.Five"))
+    with pytest.raises(NotApplicable, match="^scheme: nothing is random"):
+        plan.prepare(settings(write, "own: true\n", model="defences.Plain"))
+
+
+def test_a_network_draws_in_training_where_its_scheme_says_so(write: Write) -> None:
+    noise = "on: {noise: true}\noff: {noise: false}\n"
+    config = settings(write, noise)
+    drawing = settings(write, f"{noise}train_draws: true\n")
+    data = parts.dataset(config)
+    net = parts.builder(config, data.shape, data.classes)()
+    images = torch.from_numpy(data.x_train[:3]).float()
+
+    def alike(of: Config) -> bool:
+        generator = torch.Generator().manual_seed(0)
+        with parts.plan(of, data).behind(net).acting(generator) as model:
+            return torch.equal(model(images), model(images))
+
+    assert alike(config)
+    assert not alike(drawing)
+    keys = {plan.prepare(one).checkpoint for one in (config, drawing)}
+    assert len(keys) == 2
+    # what is only in another mode is trained as ever
+    mode = settings(write, "train_mode: [torch.nn.Dropout]\noff: {}\n", model="defences.Dropped")
+    other = settings(write, "sites: {}\n", model="defences.Dropped")
+    assert parts.plan(mode, data).settings == parts.plan(other, data).settings
+
+
+def test_another_file_is_the_twin(write: Write, tmp_path: Path) -> None:
+    out = f"output_dir={tmp_path / 'out'}"
+    ready = plan.prepare(settings(write, "own: true\ntwin: still\n", out, "attack=fgsm_fixed"))
+    assert ready.twin is not None
+    record = cell.run(ready)
+    assert record["status"] == "ok", record["reason"]
+    twin = record["checkpoint"]["twin"]
+    assert twin["key"] == ready.twin.checkpoint != record["checkpoint"]["key"]
+    assert twin["sha256"] != record["checkpoint"]["sha256"]
+    assert record["twin"] == ready.twin_identity == ready.twin.identity
+    # it is the very network that nothing is random of
+    alone = plan.prepare(settings(write, "sites: {}\n", out, "attack=fgsm_fixed", model="defences.Plain"))
+    still = cell.run(alone)
+    assert still["checkpoint"]["sha256"] == twin["sha256"]
+    for one in (record, still):
+        assert one["metrics"]["clean_accuracy_no_scheme"] == still["metrics"]["clean_accuracy"]
+    first = np.flatnonzero(cell.clean(ready)[0])[:5]
+    assert record["images"]["indices"] == first.tolist()
+    assert record["draws"]["twin"]["shared_by"] == "nothing"
+
+
+def test_without_a_twin_images_are_attacked_that_are_right_on_a_draw(write: Write, tmp_path: Path) -> None:
+    ready = plan.prepare(
+        settings(write, "own: true\n", f"output_dir={tmp_path / 'out'}", "attack=fgsm_fixed")
+    )
+    record = cell.run(ready)
+    assert record["status"] == "ok", record["reason"]
+    assert "clean_accuracy_no_scheme" not in record["metrics"]
+    assert [
+        one
+        for one in record["warnings"]
+        if one.endswith("attacked are images that it gets right on one draw")
+    ]
+    assert "clean_no_scheme" not in record["looks"]
+    with pytest.raises(bench.ConfigError, match="^scheme.off: has to be given"):
+        cell.clean(ready)
