@@ -463,3 +463,21 @@ def test_what_a_pass_leaves_in_a_buffer_is_no_draw_that_no_seed_reaches() -> Non
     assert found.repeats
     assert found.changes == ("passes",)
     assert network.passes == 0
+
+
+def test_what_one_pass_in_many_changes_is_named() -> None:
+    class Seldom(Linear):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(()))
+            self.passes = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.passes += 1
+            if self.passes == 40:
+                self.mean.add_(1)
+            return self.logits(x + torch.rand(len(x), 1, 1, 1))
+
+    network = Seldom()
+    assert finding.find(opened(network), network, IMAGES, LABELS, (4,)).changes == ("mean",)
+    assert network.mean == 0

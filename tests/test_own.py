@@ -286,6 +286,16 @@ def test_what_is_chosen_comes_from_the_seed_and_is_put_back() -> None:
     passes(Defended(net, scheme=scheme))
     assert "bits" not in vars(net.one)
     assert net.one.bits == 16
+    # from the generator that is given, whatever the global one is at
+    found = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(5)
+        for _ in range(10):
+            with scheme.acting(net, generator):
+                found.append((net.one.bits, net.two.bits))
+    assert found[:10] == found[10:]
+    assert len(set(found)) > 2
 
 
 def test_a_tensor_is_filled_with_what_is_chosen() -> None:
@@ -1060,6 +1070,9 @@ class Stepped(Plain):
         super().__init__(weight)
         self.noise, self.steps = Noise(), Steps()
 
+    def half(self) -> None:
+        """Draws nothing."""
+
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(self.steps(self.noise(x)))
 
@@ -1180,14 +1193,16 @@ def test_what_would_give_a_wrong_result_is_refused_in_one_line(
 
 
 class Sized(Noisy):
-    """Takes batches of some sizes alone."""
+    """Takes batches of some sizes alone, and counts them."""
 
     def __init__(self, weight: Tensor, *sizes: int) -> None:
         super().__init__(weight)
         self.takes = sizes
         self.passed: list[int] = []
+        self.register_buffer("count", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.count.add_(1)
         if len(x) not in self.takes:
             raise ValueError(f"{len(x)} at a time")
         self.passed.append(len(x))
@@ -1209,6 +1224,8 @@ def test_a_network_that_takes_batches_of_one_size_gets_no_others(
                 "warnings"
             ]
         assert record["images"]["count"] == images
+        # whatever was tried
+        assert net.count == 0
 
 
 def test_a_network_that_takes_no_single_image_gets_none(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
@@ -1317,6 +1334,8 @@ def test_a_folder_finds_it_again_though_passes_were_made_in_between(
     assert net.drawn.any()
     assert evaluated(net, OF_NOISE, some, store=tmp_path) == first
     assert evaluated(WeightNoise(weight), OF_NOISE, some, store=tmp_path) == first
+    # nor is it another network that made the samples
+    assert evaluated(net, OF_NOISE, some, store=tmp_path, draws=7)["metrics"]["fresh_draws"] == 7
     assert made == ["fgsm_fixed"]
     # what is set, how it is drawn, the twin and the weights are another network's
     others = [
@@ -1419,6 +1438,7 @@ def test_the_library_finds_what_the_command_finds(bench_run: Run, tmp_path: Path
     (theirs,) = sweep.cells
     restored = sweep.defended(theirs["key"])
     assert restored.draws_itself
+    assert restored.handling == Handling()
     # the network as it is, and the same words
     scheme = bench.Own(on={"noise": True}, off={"noise": False, "sd": 0})
     behind = bench.Defended(restored.network, scheme=scheme)
@@ -1547,6 +1567,10 @@ def test_a_file_that_can_not_be_is_one_line_before_anything_runs(
         plan.prepare(settings(write, f"{scheme}\n"))
     assert str(error.value).startswith(words)
     assert "\n" not in str(error.value)
+    # in a sweep over networks it is a hole, as a site that one hasn't got
+    assert isinstance(error.value, NotApplicable) == any(
+        w in words for w in ("no module has", "nothing is random:")
+    )
 
 
 def test_what_may_be_nothing_yet_before_training_needs_only_to_be_drawn(write: Write) -> None:
@@ -1616,3 +1640,38 @@ def test_without_a_twin_images_are_attacked_that_are_right_on_a_draw(write: Writ
     assert "clean_no_scheme" not in record["looks"]
     with pytest.raises(bench.ConfigError, match="^scheme.off: has to be given"):
         cell.clean(ready)
+
+
+def test_which_images_are_attacked_is_the_twins_choice(write: Write) -> None:
+    schemes = ("own: true\n", "own: true\noff: {noise: false}\n", "own: true\ntwin: still\n")
+    ready = [plan.prepare(settings(write, f"{scheme}train_draws: true\n")) for scheme in schemes]
+    assert ready[0].identity == ready[1].identity == ready[2].identity
+    assert len({one.key for one in ready}) == len({str(one.samples) for one in ready}) == 3
+
+
+def test_identity_tells_apart_how_a_network_draws() -> None:
+    def said(**words: Any) -> str:
+        return str(Defended(Stepped(drawn_weight()), scheme=Own(**words)).identity)
+
+    alike = said(own=True)
+    # which twin it has is no matter of its own outputs
+    assert said(own=True, off={}) == said(own=True, off={"sd": 0}) == alike
+    assert str(Defended(Stepped(drawn_weight())).identity) != alike
+    different = [
+        alike,
+        said(on={"sd": 0.1}),
+        said(on={"sd": 0.2}),
+        said(choose={"levels": [3, 4]}),
+        said(choose={"levels": [3, 5]}),
+        said(choose={"levels": [3, 4]}, probabilities=[0.1, 0.9]),
+        said(choose={"levels": [3, 4]}, each=True),
+        said(train_mode=[Noise]),
+        said(train_mode=["noise"]),
+        said(draw="half"),
+        said(draw=draw_after),
+        said(own=True, stand_ins={"steps": "identity"}),
+        said(own=True, stand_ins={"steps": third}),
+    ]
+    assert len(set(different)) == len(different)
+    twins = [Defended(Stepped(drawn_weight()), scheme=Own(off={"sd": value})).twin for value in (0.0, 0.1)]
+    assert len({str(one.identity) for one in twins if one is not None}) == 2
