@@ -355,7 +355,10 @@ def test_modules_in_training_mode_are_so_by_their_own_flag_alone(
     net = Flagged()
     net.body.inner.eval()
     defended = Defended(net, scheme=Own(train_mode=train_mode, off={})).handled(AS_IT_IS)
-    passes(defended)
+    with defended.model(0) as model:
+        model(IMAGES)
+        # for a pass, and no longer
+        assert not any(m.training for m in net.modules())
     assert net.body.seen == [flags]
     assert defended.twin is not None
     passes(defended.twin.handled(AS_IT_IS))
@@ -723,6 +726,20 @@ def test_the_gradient_of_several_passes_is_the_sum_of_theirs_and_the_network_as_
         assert not torch.equal(*passes(defended, 2))
         vars(net).pop("drawn")
     assert state(net) == before
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_what_is_written_under_one_of_two_names_is_read_under_both(module: bool) -> None:
+    told: list[bool] = []
+
+    class Told(TiedWritten):
+        def forward(self, x: Tensor) -> Tensor:
+            logits = super().forward(x)
+            told.append(torch.equal(self.one.weight, self.two.weight))
+            return logits
+
+    passes(Defended(Told(module), scheme=Own()), 2)
+    assert told == [True] * len(told)
 
 
 def test_one_pass_would_else_get_the_gradient_of_another_ones_draw() -> None:
