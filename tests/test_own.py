@@ -1619,6 +1619,12 @@ def test_a_network_draws_in_training_where_its_scheme_says_so(write: Write) -> N
     mode = settings(write, "train_mode: [torch.nn.Dropout]\noff: {}\n", model="defences.Dropped")
     other = settings(write, "sites: {}\n", model="defences.Dropped")
     assert parts.plan(mode, data).settings == parts.plan(other, data).settings
+    # and modules that draw in training are in training mode there anyhow
+    one, another = (
+        settings(write, f"train_mode: [{name}]\ntrain_draws: true\n", model="defences.Dropped")
+        for name in ("torch.nn.Dropout", "dropout")
+    )
+    assert parts.plan(one, data).settings == parts.plan(another, data).settings
 
 
 def test_another_file_is_the_twin(write: Write, tmp_path: Path) -> None:
