@@ -698,6 +698,9 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("files of one's own hide bench's", "found.setdefault(path.stem, _read(path))", "found[path.stem] = _read(path)", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
         ("a file that is no YAML is a traceback", "    except yaml.YAMLError:\n", "    except ZeroDivisionError:\n", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
         ("the key off is a boolean", "settings = switches(yaml.safe_load(text))", "settings = yaml.safe_load(text)", f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
+        ("a file's on and off go before the command line", "        return over\n", "        return under\n",
+         "tests/test_own_networks.py::test_the_command_line_goes_before_a_file_s_on_and_off"),
+        ("on and off are true and false", "of_file = {WORDS[key]: switches(one)", "of_file = {key: switches(one)", f"{BY_ITSELF}a_file_says_the_same_words"),
         ("any line is a comment", 'if first.startswith("#") else ""', 'if True else ""', f"{CLI}files_of_ones_own_are_listed_too_whatever_they_hold"),
         ("a folder that isn't there is empty", "    if not config_dir.is_dir():\n", "    if False:\n", f"{CLI}what_cannot_be_used_gets_one_line"),
     ],
@@ -1254,11 +1257,8 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/composing.py": [
         ("choices are not named after their files", "own[group].name = own[group].get(\"name\") or str(chosen[group])", "own[group].name = own[group].get(\"name\") or group",
          "tests/test_run.py::test_one_cell_prints_its_result_and_keeps_its_record"),
-        ("a file's on and off go before the command line", "        return over\n", "        return under\n",
-         "tests/test_own_networks.py::test_the_command_line_goes_before_a_file_s_on_and_off"),
         ("an old scheme is no such choice", 'if group == "scheme" and choice in WAYS:', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
         ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
-        ("on and off are true and false", "{words[key] if isinstance(key, bool) else key:", "{key:", f"{BY_ITSELF}a_file_says_the_same_words"),
         ("a twin's file is not looked for in one's own folder", '[o for o in hydras.overrides.hydra if "searchpath" in o]', "[]", f"{BY_ITSELF}another_file_is_the_twin"),
     ],
     "bench/run.py": [

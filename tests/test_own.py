@@ -1187,7 +1187,7 @@ REFUSED: list[tuple[Callable[[Tensor], nn.Module], Any, str]] = [
     (Plain, Own(off={}), "scheme: nothing is random: passes over the same images are equal; say what draws (draw, choose, train_mode, on), or use scheme=none; scheme=mc_dropout is nn.Dropout on"),
     (Noisy, Own(on={"sd": 0}), "scheme: nothing is random: passes over the same images are equal"),
     (Noisy, Own(off={}), "scheme.off: the twin is random: two passes over the same images differ; switch off by attributes what draws"),
-    (Noisy, Own(twin=Noisy()), "scheme.off: the twin is random"),
+    (Noisy, Own(twin=Noisy()), "scheme.twin: the twin is random: two passes over the same images differ; name a network that is not"),
     (Noisy, Own(twin=nn.Sequential(nn.Flatten(), nn.Linear(64, 12))), "scheme.twin: it has 12 outputs, and Noisy has 10"),
     (Noisy, Own(off="noise"), "model: Noisy, the twin gives torch.float32 of shape (3, 1, 8, 8) for 3 images, expected logits of shape (3, classes)"),
     (Unseeded, Own(), "scheme.seeded: two passes of one seed differ, with the generators of PyTorch, NumPy and Python seeded before each"),
