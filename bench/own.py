@@ -134,8 +134,6 @@ class Own:
             return {}
         if isinstance(self.probabilities, Mapping):
             return self.probabilities
-        if not self.choose:
-            raise ValueError("probabilities: there is nothing to choose from; give choose")
         if len(self.choose) != 1:
             raise ValueError(f"probabilities: expected them by name, for {len(self.choose)} names of choose")
         return dict.fromkeys(self.choose, self.probabilities)

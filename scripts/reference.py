@@ -230,7 +230,8 @@ def store_page() -> str:
         "## A record",
         f"`store/records/KEY.json`; the examples are of {example}, a cell of the README's sweep.",
         table(
-            ("field", "what it is", "for example"), [(f"`{n}`", words, _example(one.get(n))) for n, words in fields.items()]
+            ("field", "what it is", "for example"),
+            [(f"`{n}`", words, _example(one.get(n))) for n, words in fields.items()],
         ),
     ]
     return "\n\n".join(lines) + "\n"

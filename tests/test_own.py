@@ -201,7 +201,7 @@ def test_what_a_network_has_not_got_is_one_line(scheme: Own, words: str) -> None
         ({"choose": ["bits"]}, "choose: expected names and values, got ['bits']"),
         ({"choose": {"bits": 4}}, "choose.bits: expected a list of values, got 4"),
         ({"choose": {"bits": []}}, "choose.bits: expected a list of values, got []"),
-        ({"probabilities": [0.5, 0.5]}, "probabilities: there is nothing to choose from; give choose"),
+        ({"probabilities": [0.5, 0.5]}, "probabilities: expected them by name, for 0 names of choose"),
         ({"choose": {"a": [1], "b": [2]}, "probabilities": [1]}, "probabilities: expected them by name, for 2 names of choose"),
         ({"choose": {"a": [1, 2]}, "probabilities": {"b": [1]}}, "probabilities: expected those of a, got b"),
         ({"choose": {"a": [1, 2]}, "probabilities": [0.9, 0.2]}, "probabilities: expected 2 numbers from 0 that sum to 1, got [0.9, 0.2]"),
