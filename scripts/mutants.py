@@ -203,6 +203,12 @@ BY_ITSELF = "tests/test_own.py::test_"
 DEPENDS, COMMAND = "tests/test_depends.py::test_", "tests/test_command.py::test_"
 FOREIGN, CLI = "tests/test_foreign.py::test_", "tests/test_cli.py::test_"
 PROGRESS = "tests/analysis/test_progress.py::test_"
+BUILDING = "tests/test_building.py::test_"
+INTERVALS = "tests/measuring/test_intervals.py::test_"
+TRIES = "tests/measuring/test_tries.py::test_"
+AUDIT_FIGURES = "tests/analysis/test_audit_figures.py::test_"
+AUDIT_POOL = "tests/analysis/test_audit_pool.py::test_"
+AUDIT_VERDICT = "tests/analysis/test_audit_verdict.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
@@ -801,6 +807,42 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a vote has no gradient", "hard + (soft - soft.detach())", "hard", f"{COMBINING}a_vote_has_the_gradient_of_the_mean_probability"),
         ("the mean logit is a sum", "logits.mean(0)", "logits.sum(0)", f"{COMBINING}answers_are_the_log_of_the_mean_probability_the_mean_logit_or_the_vote"),
     ],
+    "bench/building.py": [
+        ("globals stay as a factory leaves them", "        before.put_back()\n", "        pass\n", f"{BUILDING}each_network_keeps_the_globals_that_it_was_made_with"),
+        ("networks share what a factory changes", "    if not changed or", "    if True or", f"{BUILDING}each_network_keeps_the_globals_that_it_was_made_with"),
+        ("every network has modules of its own", "    if not changed or", "    if", f"{BUILDING}a_factory_that_changes_nothing_is_called_in_its_own_module"),
+        ("a network is made of later draws", "        _draw_again(draws)\n", "", f"{BUILDING}the_network_is_made_of_the_draws_of_the_first_call"),
+        ("other modules of a package are shared", "    return [other for other in sys.modules if other == top or other.startswith(f\"{top}.\")]", "    return [name]", f"{BUILDING}other_modules_of_its_package_are_its_own_too"),
+        ("attributes of classes are shared", "dict.fromkeys([*modules, *classes])", "dict.fromkeys(modules)", f"{BUILDING}each_network_keeps_the_globals_that_it_was_made_with"),
+    ],
+    "bench/measuring/tries.py": [
+        ("tries are a power of a share", "found: np.ndarray = np.exp(_log_choose(right, tries) - _log_choose(np.float64(draws), tries))", "found: np.ndarray = (right / draws) ** tries", f"{TRIES}both_figures_are_unbiased_however_few_draws_there_are"),
+        ("draws are chosen with repetition", "gammaln(of - which + 1)", "gammaln(of - which + 2)", f"{TRIES}both_figures_are_shares_of_all_choices_of_draws"),
+        ("a tie is a majority", "range(voters // 2 + 1)", "range(voters // 2 + 2)", f"{TRIES}both_figures_are_shares_of_all_choices_of_draws"),
+        ("more tries than draws", "if not 1 <= tries <= draws:", "if not 1 <= tries:", f"{TRIES}numbers_that_make_no_sense_are_refused"),
+    ],
+    "bench/analysis/audit/figures.py": [
+        ("images of a pass are apart", "        if self.shared:\n            return intervals.two_way", "        if False:\n            return intervals.two_way", f"{AUDIT_FIGURES}draws_that_are_shared_widen_every_interval_of_one_query_and_ten_tries"),
+        ("differences of a pass are apart", "        if not self.shared:\n            return intervals.paired", "        if True:\n            return intervals.paired", f"{AUDIT_FIGURES}a_figure_by_pass_is_of_pseudo_values"),
+        ("a known draw is each image's", "secrecy=less(known, one_query, groups)", "secrecy=less(known, one_query)", f"{AUDIT_FIGURES}images_that_share_a_known_draw_are_a_cluster"),
+        ("ten tries are one", "worth_any_of_10=less(alone, ten)", "worth_any_of_10=less(alone, one_query)", f"{AUDIT_FIGURES}figures_are_means_over_images"),
+        ("an operation is worth what it hides", "intervals.paired(known - alone, groups)", "intervals.paired(alone - known, groups)", f"{AUDIT_FIGURES}figures_are_means_over_images"),
+    ],
+    "bench/analysis/audit/pool.py": [
+        ("draws that choose score", 'open(derive_seed(seed, "audit score"))', 'open(derive_seed(seed, "audit choose"))', f"{AUDIT_POOL}no_draw_that_chooses_scores"),
+        ("one round chooses", "np.where(settled, counts.argmax(0), asked.argmax(0))", "counts.argmax(0)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
+        ("the second round alone counts", "(counts[of, everybody] + more) / (FIRST + SECOND)", "more / (FIRST + SECOND)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
+        ("a sample outside the ball counts", "np.where(keep[:, None, None, None], unit(images), unit(originals))", "unit(images)", f"{AUDIT_POOL}what_lies_outside_the_ball_counts_unperturbed"),
+        ("samples see draws of their own", "    for images in pool:\n        with open(derive_seed(seed, \"audit choose\")) as model:", "    for place, images in enumerate(pool):\n        with open(derive_seed(seed, f\"audit choose {place}\")) as model:", f"{AUDIT_POOL}all_samples_see_the_same_draws"),
+    ],
+    "bench/analysis/audit/verdict.py": [
+        ("a defence that is off is judged", 'if any(check.name == "V12" for check in failed):', "if False:", f"{AUDIT_VERDICT}a_defence_that_is_off_is_suspicious_whatever_else_was_found"),
+        ("a claim is compared with the mean", "claim > 100 * figures.real.high:", "claim > 100 * figures.real.mean:", f"{AUDIT_VERDICT}a_claim_over_what_was_found_is_refuted_whatever_the_checks_say"),
+        ("a weak attack on the scheme saves its claim", "void = [check for check in failed if check.on == where and", "void = [check for check in failed if", f"{AUDIT_VERDICT}no_gain_over_a_baseline_is_refuted_unless_a_check_fails_on_it"),
+        ("a gain is refuted by its mean", "100 * difference.high < margin and not void", "100 * difference.mean < margin and not void", f"{AUDIT_VERDICT}no_gain_over_the_twin_is_refuted_within_the_margin"),
+        ("a failed check is no suspicion", "    if void:\n        said", "    if False:\n        said", f"{AUDIT_VERDICT}a_check_that_fails_makes_a_gain_suspicious"),
+        ("what may be none is found", '(figures.over_baseline, "the gain over the baseline")):\n        if difference is not None and difference.low <= 0:', '(figures.over_baseline, "the gain over the baseline")):\n        if False:', f"{AUDIT_VERDICT}a_gain_that_may_be_none_is_undecided_with_the_images_that_would_decide"),
+    ],
     "bench/finding.py": [
         ("a heavy tail hides a part of the pass's", "ranks = stats.rankdata(values.reshape(-1, variables), axis=0)", "ranks = values.reshape(-1, variables)", f"{FINDING}heavy_tails_hide_no_part_of_the_passes"),
         ("last bits have ranks", "np.round(values[..., varies] / tolerance)", "values[..., varies]", f"{FINDING}last_bits_are_of_one_rank"),
@@ -962,6 +1004,11 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what a killed process left is never cleared away", "> FORGOTTEN_SECONDS:", "> 1e9:", f"{DEPENDS}files_follow_the_umask_and_nothing_is_left_of_a_failed_write"),
     ],
     "bench/measuring/intervals.py": [
+        ("a paired difference has no images added", "[1.0, -1.0, 0.0]])\n    weights = np.concatenate([np.ones(len(differences)), [0.5, 0.5, 1.0]])", "[1.0, -1.0, 0.0]])\n    weights = np.concatenate([np.ones(len(differences)), [1e-9, 1e-9, 1e-9]])", f"{INTERVALS}differences_that_are_all_nothing_have_an_interval_of_some_width"),
+        ("passes of a difference are alike", "variance = max(between + of_passes - both, between, of_passes)", "variance = between", f"{INTERVALS}a_paired_difference_by_pass_has_the_two_way_clustered_variance"),
+        ("images of a cluster are apart", "        away = np.bincount(np.unique(groups, return_inverse=True)[1], away).astype(float)\n", "        pass\n", f"{INTERVALS}images_of_a_cluster_go_together"),
+        ("p-values are as they are", "(len(p_values) - place) * p_values[which]", "p_values[which]", f"{INTERVALS}holm_raises_p_values_as_published"),
+        ("pseudo-values weigh a pass once", "passes * whole - (passes - 1) * without", "whole - without", f"{INTERVALS}pseudo_values_of_a_mean_are_its_draws"),
         ("intervals ignore that rows share an image", "    if groups is None:\n", "    if True:\n", "tests/measuring/test_intervals.py::test_rows_of_one_image_count_as_one_image"),
         ("90 % interval called 95 %", "stats.norm.ppf(0.975)", "stats.norm.ppf(0.95)", "tests/measuring/test_intervals.py::test_interval_of_a_proportion_is_wilsons"),
         ("images that agree have no width", "effective = min(draws, mean * (1 - mean) / variance * (Z / t) ** 2)", "effective = mean * (1 - mean) / 1e-30",

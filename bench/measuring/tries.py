@@ -28,9 +28,8 @@ def withstands(wrong: np.ndarray, draws: int, tries: int) -> np.ndarray:
     if not 1 <= tries <= draws:
         raise ValueError(f"tries: expected from 1 to the {draws} draws that there are, got {tries}")
     right = draws - np.asarray(wrong, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        found = np.exp(_log_choose(right, tries) - _log_choose(np.float64(draws), tries))
-    return np.where(right >= tries, found, 0.0)
+    found: np.ndarray = np.exp(_log_choose(right, tries) - _log_choose(np.float64(draws), tries))
+    return found
 
 
 def majority(wrong: np.ndarray, draws: int, voters: int) -> np.ndarray:
@@ -55,13 +54,12 @@ def majority(wrong: np.ndarray, draws: int, voters: int) -> np.ndarray:
     bad = np.asarray(wrong, dtype=np.float64)
     total = np.zeros(bad.shape)
     for against in range(voters // 2 + 1):
-        possible = (bad >= against) & (draws - bad >= voters - against)
-        with np.errstate(invalid="ignore"):
-            log = _log_choose(bad, against) + _log_choose(draws - bad, voters - against)
-            total += np.where(possible, np.exp(log - _log_choose(np.float64(draws), voters)), 0.0)
+        choices = _log_choose(bad, against) + _log_choose(draws - bad, voters - against)
+        total += np.exp(choices - _log_choose(np.float64(draws), voters))
     return total
 
 
 def _log_choose(of: np.ndarray | np.float64, which: int) -> np.ndarray:
+    """Minus infinity for more than there are."""
     found: np.ndarray = gammaln(of + 1) - gammaln(which + 1) - gammaln(of - which + 1)
     return found

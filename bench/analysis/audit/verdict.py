@@ -116,14 +116,10 @@ def verdict(
         said = "; ".join(f"{check.name} on the {check.on}: {check.evidence}" for check in void)
         return Verdict("suspicious", "the attack", said)
     if gain is None and figures.over_baseline is None:
-        return Verdict(
-            "undecided", "the gain", "nothing to compare with: there is neither a twin nor a baseline"
-        )
+        return _ALONE
     for difference, of in ((gain, _CLAIM[other]), (figures.over_baseline, "the gain over the baseline")):
         if difference is not None and difference.low <= 0:
-            return Verdict(
-                "undecided", of, f"{of}: {_points(difference)}, {_needed(difference, images, margin)}"
-            )
+            return _undecided(difference, of, images, margin)
     return _of_many(figures, other, margin, images)
 
 
@@ -143,13 +139,9 @@ def _of_many(figures: Figures, other: On, margin: float, images: int) -> Verdict
             return Verdict("refuted", of, said)
     for difference, of in ((ten, "ten tries"), (secret, "the randomness")):
         if difference is not None and difference.low <= 0:
-            return Verdict(
-                "undecided", of, f"{of}: {_points(difference)}, {_needed(difference, images, margin)}"
-            )
+            return _undecided(difference, of, images, margin)
     if other != "twin" and figures.over_baseline is None:
-        return Verdict(
-            "undecided", "the gain", "nothing to compare with: there is neither a twin nor a baseline"
-        )
+        return _ALONE
     return Verdict("nothing found", "the gain", "no attack here takes it back, which is no proof")
 
 
@@ -170,8 +162,12 @@ def _points(difference: Difference) -> str:
     return f"{mean:+.1f} points [{low:.1f}, {high:.1f}]"
 
 
-def _needed(difference: Difference, images: int, margin: float) -> str:
-    """How many images would decide, if what was seen is what there is: half-widths fall with their root."""
+def _undecided(difference: Difference, of: str, images: int, margin: float) -> Verdict:
+    """With how many images would decide, if what was seen is what there is: widths fall with their root."""
     half = 100 * (difference.high - difference.low) / 2
     apart = max(100 * difference.mean, margin - 100 * difference.mean)
-    return f"about {math.ceil(images * (half / apart) ** 2)} images would decide"
+    needed = math.ceil(images * (half / apart) ** 2)
+    return Verdict("undecided", of, f"{of}: {_points(difference)}, about {needed} images would decide")
+
+
+_ALONE = Verdict("undecided", "the gain", "nothing to compare with: there is neither a twin nor a baseline")
