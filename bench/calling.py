@@ -171,6 +171,7 @@ class Call:
             "seed": self.seed,
             "how": [self.batch_size, self.threads],
             "versions": fingerprint.versions(),
+            **parts.attack_besides(named.config, named.run),
             **({"twin": self.twin_identity} if self.defended.draws_itself else {}),
         }
         asked = {"samples": samples, "draws": self.draws, "config": [config.attack.name, config.scheme.name]}

@@ -62,17 +62,18 @@ def run(cell: Cell) -> dict[str, Any]:
 
 def _compute(cell: Cell) -> dict[str, Any]:
     start = time.perf_counter()
+    peers = cell.samples.get("peers")
     try:
         with process.threads(cell.config.threads):
             measured = _walk(cell)
-        record = {**header(cell.config, stores.OK, cell.key), **measured}
+        record = {**header(cell.config, stores.OK, cell.key, peers), **measured}
         warn(record["warnings"])
     except KeyboardInterrupt:
         raise
     # an attack of the user's can raise anything at all
     except BaseException as error:
         record = {
-            **header(cell.config, stores.FAILED, cell.key),
+            **header(cell.config, stores.FAILED, cell.key, peers),
             "reason": _reason(error, cell.config),
             "traceback": traceback.format_exc(),
         }

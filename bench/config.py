@@ -266,6 +266,10 @@ class AttackConfig:
             succeeds.
         criteria: The kinds of criterion that it can serve (``untargeted``, ``targeted``, ``topk``), for
             attacks that don't refuse the others themselves; null: whatever it doesn't refuse.
+        eot: Expectation over transformation: how many draws of the defence make one gradient, at least 1. An
+            attack with an option ``gradient_draws`` averages by itself; of Foolbox's gradient descents (PGD,
+            BIM, FGM) it is the mean of so many gradients; any other attack sees the mean of so many draws'
+            log-probabilities in place of logits. null: what its options say.
     """
 
     name: str = ""
@@ -273,6 +277,7 @@ class AttackConfig:
     options: dict[str, Any] = field(default_factory=dict)
     epsilon: Any = None
     criteria: list[str] | None = None
+    eot: int | None = None
 
     def check(self) -> None:
         """Raises ConfigError for a value that is out of its range."""
@@ -282,6 +287,8 @@ class AttackConfig:
             raise ConfigError(f"attack.epsilon: expected a number over 0, or null, got {self.epsilon}")
         for kind in self.criteria or ():
             check_choice("attack.criteria", kind, KINDS)
+        if self.eot is not None:
+            check_at_least("attack.eot", self.eot, 1)
 
 
 @dataclass

@@ -211,7 +211,7 @@ def _attack(given: Any, name: str | None = None) -> Named:
         raise ConfigError(f"attacks: expected an attack, or a pair of one and its epsilon, got {given!r}")
     if isinstance(attack, str):
         config = settings("attack", attack).attack
-        made = targets.make("attack", config._target_, config.options, STRANGER.trusted)
+        made = parts.attack(config, STRANGER.trusted)
         target = targets.find("attack", config._target_, STRANGER.trusted)
     elif isinstance(attack, type) or not callable(attack):
         raise ConfigError(

@@ -7,7 +7,7 @@ which things are checked, and keys, are ``plan``'s business.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +16,9 @@ from torch import nn
 
 from bench import building, datasets, targets
 from bench import sites as paths_of
+from bench.attacks import eot
 from bench.checks import ConfigError, NotApplicable
-from bench.config import Config, ModelConfig, OperationConfig, SchemeConfig
+from bench.config import AttackConfig, Config, ModelConfig, OperationConfig, SchemeConfig
 from bench.datasets.arrays import Dataset
 from bench.defended import (
     AS_IT_IS,
@@ -312,6 +313,39 @@ def described(key: str, one: Any, config: Config) -> list[Any]:
     """What stands for a ``_target_`` and its options: files by their content, code by its meaning."""
     found = targets.find(key, one._target_, config.trusted_modules)
     return [one._target_, targets.files(found, one.options), fingerprint.code(found)]
+
+
+def attack(config: AttackConfig, trusted: Sequence[str]) -> Any:
+    """An attack, made; of several draws to a gradient, where ``eot`` says so.
+
+    Raises:
+        ConfigError: for one that can't be made, or whose options say already how many draws.
+    """
+    if config.eot is None:
+        return targets.make("attack", config._target_, config.options, trusted)
+    if not targets.takes(targets.find("attack", config._target_, trusted), GRADIENT_DRAWS):
+        return eot.averaged(targets.make("attack", config._target_, config.options, trusted), config.eot)
+    if GRADIENT_DRAWS in config.options:
+        raise ConfigError(
+            f"attack.eot: attack.options.{GRADIENT_DRAWS} says already how many draws make a gradient; "
+            "give one of them"
+        )
+    options = {**config.options, GRADIENT_DRAWS: config.eot}
+    return targets.make("attack", config._target_, options, trusted)
+
+
+GRADIENT_DRAWS = "gradient_draws"
+"""The option of an attack that averages by itself."""
+
+
+def attack_besides(config: AttackConfig, made: Any) -> dict[str, Any]:
+    """What stands for how many draws make a gradient of an attack, and for the library that it is of, where
+    there is one: the libraries' versions are its ``peers``."""
+    peers = getattr(made, "peers", None)
+    return {
+        **({} if config.eot is None else {"eot": [config.eot, fingerprint.code(eot)]}),
+        **({"peers": dict(peers)} if isinstance(peers, Mapping) else {}),
+    }
 
 
 def operations(config: Config) -> dict[str, Any]:

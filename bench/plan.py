@@ -149,7 +149,7 @@ def prepare(config: Config) -> Cell:
     twin_identity = parts.twin_identity(config, identity, None if twin is None else dict(twin.identity))
 
     trusted = config.trusted_modules
-    attack = targets.make("attack", config.attack._target_, config.attack.options, trusted)
+    attack = parts.attack(config.attack, trusted)
     door.ask(attack, config.attack, config.criterion, data.shape)
     attacked = targets.find("attack", config.attack._target_, trusted)
     options = targets.files(attacked, config.attack.options)
@@ -162,6 +162,7 @@ def prepare(config: Config) -> Cell:
         "how": [config.batch_size, config.threads],
         "versions": fingerprint.versions(),
         "code": fingerprint.code(crafting, attacked, type(attack)),
+        **parts.attack_besides(config.attack, attack),
         # which images are attacked is the twin's choice, which elsewhere is told by what acts
         **({"twin": twin_identity} if config.scheme.itself else {}),
     }

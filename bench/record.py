@@ -9,7 +9,7 @@ The fields:
     status: ``ok``, ``not_applicable``, ``failed``; of the last two ``reason`` says why.
     cell: What names it: the chosen files' names, the rates and the seed.
     config: Every setting that can change it.
-    versions: Of the libraries and of Python.
+    versions: Of the libraries and of Python, and of the library whose attack it is.
     git_revision: The commit of the code, ``-dirty`` if it was changed since; null outside a checkout.
     device: Which one ran.
     device_kind: ``cpu`` or ``cuda``.
@@ -54,15 +54,22 @@ SEEDS = ("targets", "attack", "attack start", "clean", "evaluation")
 """What a cell draws for, each from a seed of its own."""
 
 
-def header(config: Config, status: str, key: str) -> dict[str, Any]:
-    """What every record says, whatever became of its cell."""
+def header(config: Config, status: str, key: str, peers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What every record says, whatever became of its cell.
+
+    Args:
+        config: Its settings.
+        status: What became of it.
+        key: Its name.
+        peers: The version of the library whose attack it is, by its name.
+    """
     settings = decides(config)
     return {
         "key": key,
         "status": status,
         "cell": names(settings),
         "config": settings,
-        "versions": {**fingerprint.versions(), "python": platform.python_version()},
+        "versions": {**fingerprint.versions(), "python": platform.python_version(), **(peers or {})},
         "git_revision": stores.git_revision(),
     }
 

@@ -153,6 +153,14 @@ def files(found: Any, options: Mapping[str, Any]) -> Any:
     return {**fingerprint.with_contents(options), **{name: read for name, read in found_in.items() if read}}
 
 
+def takes(function: Any, option: str) -> bool:
+    """Whether a class or a function says that it takes an option of a name."""
+    try:
+        return option in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def check_options(key: str, function: Any, options: Mapping[str, Any], given: Sequence[str] = ()) -> None:
     """Raises ConfigError for an option that ``function`` doesn't take, or that it is ``given`` anyway."""
     try:
