@@ -35,9 +35,9 @@ ONLY = {
     "linf": (
         "FGSM", "BIM", "RFGSM", "PGD", "EOTPGD", "FFGSM", "TPGD", "MIFGSM", "UPGD", "DIFGSM", "TIFGSM",
         "Jitter", "NIFGSM", "PGDRS", "SINIFGSM", "VMIFGSM", "VNIFGSM", "SPSA", "PIFGSM", "PIFGSMPP",
-        "pgd_linf", "carlini_wagner_linf",
+        "pgd_linf", "carlini_wagner_linf", "CarliniLInfMethod",
     ),
-    "l2": ("CW", "DeepFool", "EADEN", "PGDL2", "PGDRSL2", "ddn", "carlini_wagner_l2"),
+    "l2": ("CW", "DeepFool", "EADEN", "PGDL2", "PGDRSL2", "ddn", "carlini_wagner_l2", "CarliniL2Method"),
 }  # fmt: skip
 """Attacks of one norm that have no argument of that name: asked in another, they would do next to nothing."""
 
