@@ -1,6 +1,6 @@
 """Measures this project's attacks against every library that has the same attack.
 
-    pip install -e ".[peers]"
+    pip install -e ".[peers,comparison]"
     pip install --no-deps torchattacks
     pip install "setuptools<80" wheel && pip install --no-build-isolation adv-lib
     python scripts/benchmark_attacks.py dataset=mnist data_dir=data --images 100 --folder outputs/attacks

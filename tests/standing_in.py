@@ -47,6 +47,10 @@ class PGD(Attack):
     def __call__(self, images, labels):
         return step(self.model, images, labels, self.eps, self.l2, self.targeted, **self.more)
 
+class EOTPGD(PGD):
+    def __init__(self, model, eps=8 / 255, alpha=2 / 255, steps=10, eot_iter=2):
+        super().__init__(model, eps, alpha, steps)
+
 class PGDL2(PGD):
     def __init__(self, model, eps=1.0, alpha=0.2, steps=10):
         super().__init__(model, eps, alpha, steps)
@@ -117,7 +121,7 @@ class EoTPyTorch:
         "adv_lib/attacks/__init__.py": "from torchvision import models\nimport visdom\n"
         + STEP
         + """
-def apgd(model, inputs, labels, eps, norm, targeted=False, n_iter=100):
+def apgd(model, inputs, labels, eps, norm, targeted=False, n_iter=100, eot_iter=1):
     return step(model, inputs, labels, eps, norm == 2, targeted, norm=norm, n_iter=n_iter)
 
 def pgd_linf(model, inputs, labels, ε, targeted=False, steps=40):

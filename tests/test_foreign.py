@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from running import Outcome, Run
+from standing_in import FILES, peers
 from torch import nn
 
 from bench import cell, datasets, probe, process
@@ -780,3 +781,68 @@ def test_logits_that_stop_being_numbers_fail_an_evaluation() -> None:
     images[2] = 1
     with pytest.raises(NotFinite, match="for 1 of 4 images in one pass, first for image 2"):
         passes.logits(Sometimes(), images, 3)
+
+
+def test_a_library_of_attacks_that_is_missing_is_one_line_before_anything_is_trained(
+    bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with peers(tmp_path, monkeypatch):
+        outcome = bench_run(
+            "attack=torchattacks_eotpgd", "training.seed=71", f"output_dir={tmp_path / 'o'}", *QUICK
+        )
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == (
+        "error: attack: bench.attacks.others.TorchAttacks can't be made (ImportError: it needs torchattacks: "
+        "pip install --no-deps torchattacks; No module named 'torchattacks')\n"
+    )
+    assert not (tmp_path / "o" / "store").exists()
+
+
+def test_attacks_of_other_libraries_are_swept_as_others_are(
+    bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output_dir: Path
+) -> None:
+    attacks = "autoattack,autoattack_rand,torchattacks_eotpgd,art_pgd,advlib_apgd"
+    with peers(tmp_path, monkeypatch, *FILES):
+        outcome = bench_run(
+            "-m", f"attack={attacks}", "criterion=untargeted,targeted", "scheme=fc", "attack.epsilon=0.2",
+            "attack.eot=2", "name=libraries", "transfer=false", *QUICK,
+        )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    # none of what they print, or warn of
+    assert "talking" not in outcome.out
+    assert "randomized" not in outcome.err
+    frame = pd.read_csv(output_dir / "libraries" / "results.csv").set_index(["attack", "criterion"])
+    holes = frame.index[frame["status"] != "ok"].tolist()
+    assert holes == [("autoattack", "targeted"), ("autoattack_rand", "targeted")]
+    assert set(frame.loc[holes, "status"]) == {"not_applicable"}
+    found = frame.drop(index=holes)
+    assert (found["linf_mean"] <= 0.2 + 1e-6).all()
+    assert found["linf_mean"].max() > 0.19
+    # two draws to a gradient: each step passes twice, and so does the look at the result
+    assert found.loc[("advlib_apgd", "untargeted"), "forward_passes_per_image"] == 4
+
+
+def test_an_attack_that_averages_by_itself_is_told_how_many_draws_and_the_others_are_made_to(
+    bench_run: Run, output_dir: Path
+) -> None:
+    outcome = bench_run(
+        "-m", "attack=fgsm_fixed,pgd", "attack.eot=null,3", "scheme=fc", "name=eot", "transfer=false", *QUICK
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    assert "attack.eot" in outcome.out
+    frame = pd.read_csv(output_dir / "eot" / "results.csv").set_index(["attack", "attack.eot"])
+    backward = frame["backward_passes_per_image"].to_dict()
+    assert {(attack, draws): n for (attack, draws), n in backward.items() if draws == 3} == {
+        ("fgsm_fixed", 3): 3,
+        ("pgd", 3): 3 * 40,
+    }
+    assert sorted(backward.values()) == [1, 3, 40, 120]
+    # of its options, either says it
+    outcome = bench_run("attack=fgsm_fixed", "attack.eot=3", "+attack.options.gradient_draws=4", *QUICK)
+    assert (outcome.status, outcome.err) == (
+        2,
+        "error: attack.eot: attack.options.gradient_draws says already how many draws make a gradient; give one of "
+        "them\n",
+    )
+    outcome = bench_run("attack=pgd", "attack.eot=0", *QUICK)
+    assert (outcome.status, outcome.err) == (2, "error: attack.eot: expected at least 1, got 0\n")

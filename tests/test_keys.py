@@ -3,6 +3,7 @@ are another cell."""
 
 import dataclasses
 import json
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from owning import Own, writer
 from running import Run
+from standing_in import module, peers
 from torch import nn
 from torch.nn import functional
 
@@ -191,6 +193,63 @@ def test_every_setting_that_can_change_a_result_is_another_cell() -> None:
     assert len(set(found)) == len(found)
     # and one that can't isn't
     assert keys("name=another", "transfer=false") == before
+
+
+def test_several_draws_to_a_gradient_are_another_cell_and_none_are_the_one_that_it_was() -> None:
+    of = {}
+    for eot in ("null", "1", "2", "3"):
+        ready = plan.prepare(composing.compose([*QUICK, "attack=pgd", f"attack.eot={eot}"]))
+        of[eot] = ready
+    assert (
+        len({ready.key for ready in of.values()})
+        == len({key_of("samples", r.samples) for r in of.values()})
+        == 4
+    )
+    assert len({ready.checkpoint for ready in of.values()}) == 1
+    # what decides samples is said as ever where there is neither this nor another library
+    said = {"defended", "attack", "criterion", "images", "seed", "how", "versions", "code"}
+    assert set(of["null"].samples) == said
+    assert set(of["2"].samples) == {*said, "eot"}
+
+
+def test_draws_to_a_gradient_are_averaged_by_code_that_stands_in_the_key(
+    edited: Callable[[str], None],
+) -> None:
+    def now(*arguments: str) -> str:
+        return key_of("samples", plan.prepare(composing.compose([*QUICK, "attack=pgd", *arguments])).samples)
+
+    before = now(), now("attack.eot=2")
+    edited("attacks/eot.py")
+    assert now() == before[0]
+    assert now("attack.eot=2") != before[1]
+
+
+def test_another_version_of_the_library_of_an_attack_is_another_cell_of_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output_dir: Path
+) -> None:
+    def ready() -> plan.Cell:
+        return plan.prepare(composing.compose([*QUICK, "attack=advlib_apgd", f"output_dir={output_dir}"]))
+
+    with peers(tmp_path, monkeypatch, "adv_lib"):
+        first = ready()
+        assert first.samples["peers"] == {"adv-lib": "9.1"}
+        record = cell.run(first)
+        assert record["status"] == "ok", record["reason"]
+        assert record["versions"] == {
+            **fingerprint.versions(),
+            "python": platform.python_version(),
+            "adv-lib": "9.1",
+        }
+        monkeypatch.setattr(module("adv_lib"), "__version__", "9.2")
+        second = ready()
+        assert second.key != first.key
+        assert key_of("samples", second.samples) != key_of("samples", first.samples)
+        assert second.checkpoint == first.checkpoint
+        # a record of what went wrong says it, too
+        monkeypatch.setattr(module("adv_lib.attacks"), "step", None)
+        record = cell.run(second)
+        assert record["status"] == "failed"
+        assert record["versions"]["adv-lib"] == "9.2"
 
 
 def test_settings_of_training_are_another_network() -> None:

@@ -110,9 +110,8 @@ class Peer(FixedEpsilonAttack):
         raise_if_kwargs(kwargs)
         x, restore_type = ep.astensor_(inputs)
         if not isinstance(x.raw, Tensor) or tuple(model.bounds) != (0, 1):
-            raise ValueError(
-                f"expected tensors of PyTorch in (0, 1), got {type(x.raw).__name__}, {model.bounds}"
-            )
+            kind = type(x.raw).__name__
+            raise ValueError(f"expected a PyTorch tensor in (0, 1), got {kind} in {tuple(model.bounds)}")
         images = x.raw.detach().clone()
         labels, targeted = _goal(criterion)
         with _quiet():

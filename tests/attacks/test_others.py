@@ -258,7 +258,7 @@ def test_no_library_is_imported_before_one_of_its_attacks_is_made(
     ("make", "words"),
     [
         (lambda: others.TorchAttacks(norm="l1"), "expected norm to be one of linf, l2, got 'l1'"),
-        (lambda: others.TorchAttacks("PDG"), "expected name to be one of APGD, Attack, PGD, PGDL2, got 'PDG'"),
+        (lambda: others.TorchAttacks("PDG"), "expected name to be one of APGD, Attack, EOTPGD, PGD, PGDL2, got 'PDG'"),
         (lambda: others.TorchAttacks("PGDL2"), "expected norm to be l2, the only one of PGDL2, got 'linf'"),
         (lambda: others.TorchAttacks("PGD", "l2"), "expected norm to be linf, the only one of PGD, got 'l2'"),
         (lambda: others.TorchAttacks("PGD", stesp=3), "expected an option of PGD to be one of alpha, steps, got 'stesp'"),
