@@ -211,7 +211,7 @@ AUDIT_POOL = "tests/analysis/test_audit_pool.py::test_"
 AUDIT_VERDICT = "tests/analysis/test_audit_verdict.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
-CW = f"{ATTACKS}carlini_wagner.py::test_"
+CW, OTHERS = f"{ATTACKS}carlini_wagner.py::test_", f"{ATTACKS}others.py::test_"
 WHOLE = f"{ATTACKS}base.py::test_in_whole_batches_"
 DATASETS = "tests/datasets/test_datasets.py::test_"
 NPZ = "tests/datasets/test_npz_file.py::test_"
@@ -340,6 +340,19 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an image that is judged again leaves its batch", "logits = at(model, x, again)(x[again])", "logits = model(x[again])",
          f"{WHOLE}every_pass_has_every_image_at_its_place"),
     ],
+    "bench/attacks/eot.py": [
+        ("an average is over copies of one draw", "    if draws_are_passes(model):\n", "    if False:\n", f"{ATTACKS}eot.py::test_the_gradient_is_the_mean_of_the_gradients_of_four_draws"),
+        ("one pass is all that is averaged", "ep.stack([one(x) for _ in range(draws)])", "ep.stack([one(x)])",
+         f"{ATTACKS}eot.py::test_the_gradient_is_the_mean_of_the_gradients_of_four_draws"),
+        ("labels are in another order than their draws", "every = of(model, ep.tile(labels, (draws,)))", "every = of(model, ep.tile(labels, (draws,)).sort())",
+         f"{ATTACKS}eot.py::test_a_targeted_attack_goes_to_its_targets"),
+        ("the attack that is given is changed", "made = copy.copy(attack)", "made = attack", f"{ATTACKS}eot.py::test_each_step_makes_so_many_passes_forward_and_backward"),
+        ("a mean of logits", "logits.log_softmax(axis=-1).reshape(", "logits.reshape(", f"{ATTACKS}eot.py::test_any_other_attack_sees_the_mean_of_the_log_probabilities"),
+        ("what the model says of itself is lost", "        return getattr(self.model, name)", "        raise AttributeError(name)",
+         f"{ATTACKS}eot.py::test_any_other_attack_sees_the_mean_of_the_log_probabilities"),
+        ("a start that is lost is an error", 'raise ValueError("starting_points are not adversarial") from error', "raise",
+         f"{ATTACKS}eot.py::test_a_start_that_another_draw_loses_is_said_as_foolbox_says_it_elsewhere"),
+    ],
     "bench/attacks/gradient_sign.py": [
         ("untargeted steps go down", "return (-sign if targeted else sign)", "return (-sign)",
          f"{ATTACKS}gradient_sign.py::test_fixed_epsilon_takes_exactly_the_published_step"),
@@ -361,6 +374,23 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKS}lbfgs.py::test_every_image_succeeds_nearer_than_foolbox_does"),
         ("no quasi-Newton correction", "q = q + (alpha - (rho * (y * q).sum(axis=-1)).expand_dims(axis=-1)) * s", "q = q + alpha * s",
          f"{ATTACKS}lbfgs.py::test_optimiser_learns_curvature"),
+    ],
+    "bench/attacks/others.py": [
+        ("targets are led away from", "return wanted.target_classes.raw, True", "return wanted.target_classes.raw, False", f"{OTHERS}each_gets_epsilon_norm_and_goal_and_is_held_to_them"),
+        ("ART has one norm", '"norm": {"linf": "inf", "l2": 2}[self.norm],', '"norm": "inf",', f"{OTHERS}each_gets_epsilon_norm_and_goal_and_is_held_to_them"),
+        ("what is printed is seen", "contextlib.redirect_stdout(io.StringIO())", "contextlib.nullcontext()", f"{OTHERS}each_gets_epsilon_norm_and_goal_and_is_held_to_them"),
+        ("images leave the bounds", "made.clamp(*model.bounds)", "made", f"{OTHERS}what_leaves_the_bounds_is_brought_back"),
+        ("steps don't grow with epsilon", "None if relative is None else relative * epsilon", "relative", f"{OTHERS}every_library_gets_what_is_its_own"),
+        ("ART's predictions are averaged, too", "                if y is None:\n", "                if False:\n", f"{OTHERS}arts_expectation_is_over_rows_of_one_pass_and_no_prediction"),
+        ("ART's draws are beside each other", "return x.repeat(draws, *(1,) * (x.ndim - 1)), y.repeat(", "return x.repeat_interleave(draws, 0), y.repeat(",
+         f"{OTHERS}arts_expectation_is_over_rows_of_one_pass_and_no_prediction"),
+        ("ART says how everybody logs", "logging.config.dictConfig = lambda config: None", "pass", f"{OTHERS}arts_word_on_how_everybody_logs_is_not_heard"),
+        ("one seed for all", "return int(torch.randint(2**31 - 1, ()))", "return 0", f"{OTHERS}the_seeds_of_a_library_come_from_the_global_generator"),
+        ("tracing ends with AutoAttack", "            sys.settrace(tracing)\n", "", f"{OTHERS}what_autoattack_does_to_loggers_and_tracing_is_undone"),
+        ("AutoAttack's warnings are seen", "attack.logger.disabled = True", "attack.logger.disabled = said", f"{OTHERS}what_autoattack_does_to_loggers_and_tracing_is_undone"),
+        ("an empty torchvision stays", "            sys.modules.pop(name, None)\n", "            pass\n", f"{OTHERS}adv_lib_does_without_what_only_its_distances_and_plots_use"),
+        ("an attack in another norm than its own", "if other != norm and name in names:", "if False:", f"{OTHERS}what_a_library_does_not_have_is_refused_with_one_line"),
+        ("a misspelt attribute of AutoAttack is set", "if not hasattr(getattr(attack, part), name):", "if False:", f"{OTHERS}what_a_library_does_not_have_is_refused_with_one_line"),
     ],
     "bench/attacks/saliency_map.py": [
         ("a pixel over the budget", "+ 2 <= budget", "+ 1 <= budget",
@@ -738,6 +768,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a stand-in may be of any shape", "or output.shape != other.shape:", "or False:", f"{BY_ITSELF}a_stand_in_of_another_shape_is_one_line"),
     ],
     "bench/record.py": [
+        ("a record without the version of its attack's library", ', **(peers or {})}', "}",
+         f"{KEYS}another_version_of_the_library_of_an_attack_is_another_cell_of_the_same_network"),
         ("images that the network gets right are counted as wrong", "int((~(bare or behind).right).sum())", "int((bare or behind).right.sum())", f"{API}exactly_the_images_given_are_attacked_and_wrong_ones_counted"),
         ("a shared draw is not said", "    if drawn is not None and drawn.shared:\n        part", "    if False:\n        part", f"{SHARED}intervals_take_images_and_draws_as_random"),
         ("success is of images alone", 'fresh.rate("success", shared, indices)', 'fresh.rate("success", False, indices)', f"{SHARED}intervals_take_images_and_draws_as_random"),
@@ -1162,6 +1194,13 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("trying a batch leaves its traces in the network", "        with watching.watched(defended.network):\n            failing", "        if True:\n            failing", f"{BY_ITSELF}a_network_that_takes_batches_of_one_size_gets_no_others"),
     ],
     "bench/parts.py": [
+        ("an attack is told twice how many draws make a gradient", "    if GRADIENT_DRAWS in config.options:\n", "    if False:\n",
+         f"{FOREIGN}an_attack_that_averages_by_itself_is_told_how_many_draws_and_the_others_are_made_to"),
+        ("samples' key without the draws to a gradient", '{} if config.eot is None else {"eot"', '{} if True else {"eot"',
+         f"{KEYS}several_draws_to_a_gradient_are_another_cell_and_none_are_the_one_that_it_was"),
+        ("samples' key without the code that averages", '"eot": [config.eot, fingerprint.code(eot)]', '"eot": [config.eot]', f"{KEYS}draws_to_a_gradient_are_averaged_by_code_that_stands_in_the_key"),
+        ("samples' key without the version of an attack's library", '{"peers": dict(peers)} if isinstance', '{} if isinstance',
+         f"{KEYS}another_version_of_the_library_of_an_attack_is_another_cell_of_the_same_network"),
         ("sites that the model lacks are passed over", "            if site not in found:\n                raise NotApplicable", "            if False:\n                raise NotApplicable",
          "tests/test_run.py::test_bad_settings_get_one_line_and_no_training"),
         ("test_rate ignored", "rate if config.test_rate is None else config.test_rate", "rate", "tests/test_cell.py::test_train_rate_of_a_scheme_with_train_sites_is_dropout_there"),

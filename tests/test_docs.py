@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from matplotlib.figure import Figure
 from pages import NAMES, PAGES, ROOT, Block, anchors, blocks, links
 from PIL import Image
+from standing_in import FILES, peers
 
 from bench import cli, listing
 from bench import run as command
@@ -212,7 +213,9 @@ def network() -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_page_can_be_done_word_for_word(page: Path, walk: Walk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_can_be_done_word_for_word(
+    page: Path, walk: Walk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if page.name == "README.md" and page.parent == ROOT:
         torch.save(network().state_dict(), "net.pt")
     if page.name == "attack.md":
@@ -220,8 +223,10 @@ def test_a_page_can_be_done_word_for_word(page: Path, walk: Walk, capsys: pytest
     # drawn in tests/analysis, and below
     walk.monkeypatch.setattr(figures, "heatmaps", lambda table, folder: [])
     walk.monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: Path(path).touch())
-    for block in blocks(page):
-        walk.do(block, capsys)
+    # libraries of attacks, of which none is needed
+    with peers(tmp_path / "libraries", walk.monkeypatch, *FILES):
+        for block in blocks(page):
+            walk.do(block, capsys)
 
 
 def test_what_is_not_run_is_still_on_a_page() -> None:

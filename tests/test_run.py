@@ -396,9 +396,6 @@ def test_every_choice_in_conf_composes(
         for path in sorted((Path(choices.conf_dir()) / group).glob("*.yaml")):
             if group == "dataset" and path.stem != "digits":
                 continue
-            if group == "scheme" and path.stem in ("own", "mc_dropout"):
-                # for networks that draw by themselves, which none of conf/model does
-                continue
             small = ["samples=2", "training.epochs=6", "evaluation.draws=2"]
             if path.stem != "two_conv" and (group != "scheme" or path.stem in ("sap", "defensive_dropout")):
                 # made small it is trained in no time; 8x8 is small for it, and other schemes' sites aren't its

@@ -121,6 +121,15 @@ def test_each_gets_epsilon_norm_and_goal_and_is_held_to_them(
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_leaves_the_bounds_is_brought_back(every: None, given: Given) -> None:
+    model, _, images, labels = given
+    for make in MAKE.values():
+        raw, clipped, _ = make("linf")(model, images, labels, epsilons=0.8)
+        for found in (raw, clipped):
+            assert found.min() == 0
+            assert found.max() == 1
+
+
 def test_every_library_gets_what_is_its_own(every: None, given: Given) -> None:
     model, _, images, labels = given
 
