@@ -212,6 +212,8 @@ AUDIT_VERDICT = "tests/analysis/test_audit_verdict.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW, OTHERS = f"{ATTACKS}carlini_wagner.py::test_", f"{ATTACKS}others.py::test_"
+CW = f"{ATTACKS}carlini_wagner.py::test_"
+BALL, RPGD, SQUARE = (f"{ATTACKS}{name}.py::test_" for name in ("ball", "randomized_pgd", "square"))
 WHOLE = f"{ATTACKS}base.py::test_in_whole_batches_"
 DATASETS = "tests/datasets/test_datasets.py::test_"
 NPZ = "tests/datasets/test_npz_file.py::test_"
@@ -258,6 +260,26 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("rows are put in each other's place",
          "source[rows] = len(x) + np.arange(len(rows))", "source[rows] = len(x) + np.arange(len(rows))[::-1]",
          f"{ATTACKS}base.py::test_put_replaces_rows_in_a_copy"),
+    ],
+    "bench/attacks/ball.py": [
+        ("kept by the loss alone", "return (share > than_share) | ((share == than_share) & (loss < than_loss))", "return loss < than_loss",
+         f"{BALL}kept_is_the_iterate_that_fools_most_draws_and_every_row_comes_back_at_it"),
+        ("the last of those that fool as many", "return (share > than_share) | ((share == than_share) & (loss < than_loss))", "return share >= than_share",
+         f"{BALL}of_iterates_that_fool_as_many_the_one_with_the_lowest_mean_loss_is_kept"),
+        ("an image leaves after one look", "if len(sure) and more > 0:", "if False:", f"{BALL}an_image_leaves_when_50_of_50_draws_are_fooled_and_not_before"),
+        ("only the last draws count", "(draws * first[sure] + more * second) / (draws + more)", "second",
+         f"{BALL}an_image_leaves_when_50_of_50_draws_are_fooled_and_not_before"),
+        ("claims are of the draws that kept", "again = fooled & (not self.own_pass or self.accept_draws > 1)", "again = fooled & False",
+         f"{BALL}a_claim_is_judged_on_fresh_passes_of_the_kept_iterate"),
+        ("points outside the bounds", "self.attack.distance.clip_perturbation(self.x[rows], z, self.epsilon), *self.model.bounds",
+         "self.attack.distance.clip_perturbation(self.x[rows], z, self.epsilon), -9.0, 9.0", f"{BALL}starting_points_are_drawn_into_the_ball_and_the_bounds"),
+        ("random points near the middle of an L2 ball", "(shape[0], shape[1] + 2))", "(shape[0], shape[1] + 4))",
+         f"{BALL}random_points_are_uniform_in_the_ball"),
+        ("draws are lost between passes", "for done in range(0, draws, at_once)", "for done in range(0, draws - at_once + 1, at_once)",
+         f"{BALL}many_draws_are_cut_into_passes_and_none_is_lost"),
+        ("what is no number is the best", "loss=np.where(np.isnan(lost), np.inf, lost),\n            error=spread / np.sqrt(draws),\n            tie=np.where(np.isnan(tie), np.inf, tie)",
+         "loss=np.where(np.isnan(lost), -np.inf, lost),\n            error=spread / np.sqrt(draws),\n            tie=np.where(np.isnan(tie), -np.inf, tie)",
+         f"{BALL}outputs_that_are_not_numbers_are_kept_last"),
     ],
     "bench/attacks/criteria.py": [
         ("top k off by one (> k)", "restore_type(larger >= self.k)", "restore_type(larger > self.k)",
@@ -392,6 +414,31 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("an attack in another norm than its own", "if other != norm and name in names:", "if False:", f"{OTHERS}what_a_library_does_not_have_is_refused_with_one_line"),
         ("a misspelt attribute of AutoAttack is set", "if not hasattr(getattr(attack, part), name):", "if False:", f"{OTHERS}what_a_library_does_not_have_is_refused_with_one_line"),
     ],
+    "bench/attacks/randomized_pgd.py": [
+        ("a draw that is fooled pulls on", "ep.maximum(margin(goal, logits), -self.confidence)", "margin(goal, logits)",
+         f"{RPGD}clipped_margin_fools_a_mixture_that_the_mean_margin_fools_half_of_the_time"),
+        ("every iterate is judged by the gradient's draws", "search.look(path.rows, path.z, goal, loss, logits)",
+         "search.look(path.rows, path.z, goal, loss, evaluate(path.z, path.rows, search.images)[1])",
+         f"{RPGD}held_out_draws_are_none_of_the_gradients_and_each_are_as_many_as_asked_for"),
+        ("the least likely class first", "np.argsort(-mean, axis=1, kind=\"stable\")[:, :-1]", "np.argsort(mean, axis=1, kind=\"stable\")[:, 1:]",
+         f"{RPGD}the_likeliest_class_is_the_first_one_gone_for_and_then_it_starts_over"),
+        ("always the same class", "rivals[:, restart % rivals.shape[1]]", "rivals[:, 0]",
+         f"{RPGD}a_class_whose_gradient_the_margin_does_not_see_is_found_by_going_for_each"),
+        ("cross-entropy goes the wrong way", "sign = 1 if targeted else -1", "sign = -1 if targeted else 1",
+         f"{RPGD}targeted_and_top_k_go_where_they_are_sent"),
+        ("the ratio is to the second output", "else ordered[:, -3]", "else ordered[:, -2]",
+         f"{RPGD}difference_of_logits_ratio_is_the_published_one_at_any_scale"),
+        ("steps never halve", "np.where(self.improved, self.sizes, self.sizes / 2)", "self.sizes",
+         f"{RPGD}step_sizes_halve_where_nothing_is_gained_and_go_on_from_the_best"),
+        ("luck halves the step", "CHANCE = 2.0", "CHANCE = 0.0", f"{RPGD}chance_does_not_halve_the_step"),
+        ("velocities forget", "[mu * v + gradient for mu, v in", "[0 * v + gradient for mu, v in", f"{RPGD}momentum_is_the_mean_of_velocities"),
+        ("starting points are not used", "starts = starts or [x]", "starts = [x]",
+         f"{RPGD}it_goes_on_from_starting_points_and_from_the_image_without"),
+        ("all restarts start at the image", "if given else search.random(rows)", "if given else search.x[rows]",
+         f"{RPGD}it_goes_on_from_starting_points_and_from_the_image_without"),
+        ("an image that is fooled goes on", "path.keep(np.flatnonzero(~search.finished[path.rows]))", "pass",
+         f"{RPGD}an_image_that_is_fooled_leaves_and_the_others_go_on"),
+    ],
     "bench/attacks/saliency_map.py": [
         ("a pixel over the budget", "+ 2 <= budget", "+ 1 <= budget",
          f"{ATTACKS}saliency_map.py::test_half_a_pair_is_not_in_the_budget"),
@@ -401,6 +448,23 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKS}saliency_map.py::test_a_pair_that_does_more_harm_than_good_is_not_taken"),
         ("pixels that rise are chosen as if they fell", "flatten(gradient)[left] * self.theta", "flatten(gradient)[left]",
          f"{ATTACKS}saliency_map.py::test_a_step_takes_the_best_of_all_pairs"),
+    ],
+    "bench/attacks/square.py": [
+        ("the incumbent is not drawn again", "if self.redraw:", "if False:",
+         f"{SQUARE}a_lucky_draw_freezes_the_search_unless_the_incumbent_is_drawn_again"),
+        ("worse proposals are taken", "better = losses < lowest", "better = losses >= lowest",
+         f"{SQUARE}a_network_is_fooled_without_gradients_and_inside_the_ball"),
+        ("the square keeps its size", "return p_init / max(", "return p_init + 0 * max(", f"{SQUARE}schedule_is_the_published_one_whatever_the_steps"),
+        ("horizontal stripes", "signs(n, self.channels, 1, self.width)", "signs(n, self.channels, self.height, 1)",
+         f"{SQUARE}linf_search_starts_from_stripes_and_proposes_squares_of_a_sign"),
+        ("squares that change nothing", "if idle.any() else tried", "if False else tried",
+         f"{SQUARE}linf_search_starts_from_stripes_and_proposes_squares_of_a_sign"),
+        ("the other square keeps its part", "new + delta * (1 - there) * (1 - other)", "new + delta * (1 - there)",
+         f"{SQUARE}l2_search_uses_all_of_epsilon_and_moves_it_into_a_square"),
+        ("one peak", "np.concatenate([peak(half, side), -peak(side - half, side)])", "peak(side, side)",
+         f"{SQUARE}peaks_are_two_halves_with_a_peak_in_each"),
+        ("starting points are not used", "if start is None else search.inside(rows, start[rows])", "if True else best",
+         f"{SQUARE}starting_points_take_the_place_of_the_stripes"),
     ],
     "bench/schemes/strength.py": [
         ("the lower end is always in the range", 'self.ends[0] == "["', "True",

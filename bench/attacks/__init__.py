@@ -11,7 +11,9 @@ from .criteria import TopKMisclassification
 from .deepfool import DeepFoolAttack
 from .gradient_sign import GradientSignAttack
 from .lbfgs import LBFGSAttack
+from .randomized_pgd import RandomizedPGDAttack
 from .saliency_map import SaliencyMapAttack
+from .square import SquareAttack
 
 __all__ = [
     "CarliniWagnerL0Attack",
@@ -20,6 +22,8 @@ __all__ = [
     "DeepFoolAttack",
     "GradientSignAttack",
     "LBFGSAttack",
+    "RandomizedPGDAttack",
     "SaliencyMapAttack",
+    "SquareAttack",
     "TopKMisclassification",
 ]

@@ -21,10 +21,13 @@ from foolbox.devutils import atleast_kd
 from foolbox.models import Model
 from foolbox.types import Bounds
 
-from .criteria import check_rows, holds, take
+from .criteria import check_rows, holds, softplus, take
 
 Progress = Callable[[int, int], None]
 """Called with how many images are finished, and how many there are."""
+
+# Of float32's 87 logits the network's own derivatives need their share.
+FAINT = -60.0
 
 
 class BatchAttack(MinimizationAttack, ABC):
@@ -111,10 +114,10 @@ class BatchAttack(MinimizationAttack, ABC):
         progress: Progress | None = None,
         **kwargs: Any,
     ) -> Any:
-        raise_if_kwargs(kwargs)
         x, restore_type = ep.astensor_(inputs)
         was_iterable = isinstance(epsilons, Iterable)
-        results = self._attack(model, x, criterion, list(epsilons) if was_iterable else [epsilons], progress)
+        each = list(epsilons) if was_iterable else [epsilons]
+        results = self._attack(model, x, criterion, each, progress, **kwargs)
         if not was_iterable:
             raw, clipped, success = results[0]
             return restore_type(raw), restore_type(clipped), restore_type(success)
@@ -301,6 +304,25 @@ def repeat(criterion: Criterion, n: int, draws: int) -> Criterion:
 def mean_draws(values: ep.Tensor, draws: int) -> ep.Tensor:
     """The mean over draws of what was computed from ``pass_draws``, shape ``(batch,)``."""
     return values if draws == 1 else values.reshape((draws, -1)).mean(axis=0)
+
+
+def mean_cross_entropy(odds: ep.Tensor, draws: int) -> ep.Tensor:
+    """The mean over draws of the cross-entropies with these log odds, or something that rises with it.
+
+    Where every draw is so confident that the cross-entropy, by then the exponential of the log odds,
+    nears the smallest number there is, it is the logarithm of their sum instead.
+
+    Args:
+        odds: As ``odds_against`` gives them for ``pass_draws``, shape ``(draws * batch,)``.
+        draws: How many draws.
+
+    Returns:
+        Shape ``(batch,)``.
+    """
+    by_draw = odds.reshape((draws, -1))
+    largest = by_draw.max(axis=0)
+    logarithm = (by_draw - largest).exp().sum(axis=0).log() + largest
+    return ep.where(largest < FAINT, logarithm, mean_draws(softplus(odds), draws))
 
 
 def row_gradients(

@@ -54,11 +54,35 @@ class TopKMisclassification(Criterion):
         return restore_type(larger >= self.k)
 
 
+class Overtaken(Criterion):
+    """Adversarial where the output of one given class, the rival, is larger than the label's.
+
+    It is what a multi-targeted attack goes for in one of its restarts, not what an attack is asked for.
+
+    Args:
+        labels: True classes, integers of shape ``(batch,)``.
+        rivals: Of each another class, integers of shape ``(batch,)``.
+    """
+
+    def __init__(self, labels: Any, rivals: Any):
+        super().__init__()
+        self.labels: ep.Tensor = ep.astensor(labels)
+        self.rivals: ep.Tensor = ep.astensor(rivals)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.labels!r}, {self.rivals!r})"
+
+    def __call__(self, perturbed: T, outputs: T) -> T:
+        outputs_, restore_type = ep.astensor_(outputs)
+        del perturbed, outputs
+        return restore_type(margin(self, outputs_) < 0)
+
+
 def take(criterion: Criterion, rows: np.ndarray) -> Criterion:
     """The same criterion for some rows of its batch.
 
     Args:
-        criterion: One of the three criteria known here.
+        criterion: One of the criteria known here.
         rows: Integer indices into the batch, shape ``(m,)``.
 
     Raises:
@@ -70,6 +94,8 @@ def take(criterion: Criterion, rows: np.ndarray) -> Criterion:
         return TargetedMisclassification(criterion.target_classes[rows])
     if type(criterion) is TopKMisclassification:
         return TopKMisclassification(criterion.labels[rows], criterion.k)
+    if type(criterion) is Overtaken:
+        return Overtaken(criterion.labels[rows], criterion.rivals[rows])
     raise unsupported(criterion)
 
 
@@ -95,10 +121,11 @@ def margin(criterion: Criterion, outputs: ep.Tensor) -> ep.Tensor:
 
     Untargeted: the true output less the largest other one. Targeted: the largest other output less
     the target's. Top k: the true output less the k-th largest other one. The three are f_6 of
-    Carlini and Wagner (2017, section V-A) and its extension to k classes.
+    Carlini and Wagner (2017, section V-A) and its extension to k classes. Overtaken: the true output
+    less the rival's.
 
     Args:
-        criterion: One of the three criteria known here.
+        criterion: One of the criteria known here.
         outputs: Logits, shape ``(batch, classes)``.
 
     Returns:
@@ -116,6 +143,8 @@ def margin(criterion: Criterion, outputs: ep.Tensor) -> ep.Tensor:
     if isinstance(criterion, TopKMisclassification):
         own = outputs[rows, criterion.labels]
         return own - best_other(outputs, criterion.labels, criterion.k)
+    if isinstance(criterion, Overtaken):
+        return outputs[rows, criterion.labels] - outputs[rows, criterion.rivals]
     raise unsupported(criterion)
 
 

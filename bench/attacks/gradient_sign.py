@@ -12,14 +12,11 @@ from foolbox.devutils import atleast_kd
 from foolbox.distances import linf
 from foolbox.models import Model
 
-from .base import BatchAttack, Progress, at, mean_draws, put, row_gradients, whole_batches
-from .criteria import odds_against, softplus, take
+from .base import BatchAttack, Progress, at, mean_cross_entropy, put, row_gradients, whole_batches
+from .criteria import odds_against, take
 
 # Smaller passes than this waste the machine, so a small batch tries several epsilons in one.
 SMALLEST_PASS = 64
-
-# Of float32's 87 logits the network's own derivatives need their share.
-FAINT = -60.0
 
 
 class GradientSignAttack(BatchAttack):
@@ -153,22 +150,3 @@ class GradientSignAttack(BatchAttack):
         if progress is not None:
             progress(len(x), len(x))
         return xp, accepted
-
-
-def mean_cross_entropy(odds: ep.Tensor, draws: int) -> ep.Tensor:
-    """The mean over draws of the cross-entropies with these log odds, or something that rises with it.
-
-    Where every draw is so confident that the cross-entropy, by then the exponential of the log odds,
-    nears the smallest number there is, it is the logarithm of their sum instead.
-
-    Args:
-        odds: As ``odds_against`` gives them for ``pass_draws``, shape ``(draws * batch,)``.
-        draws: How many draws.
-
-    Returns:
-        Shape ``(batch,)``.
-    """
-    by_draw = odds.reshape((draws, -1))
-    largest = by_draw.max(axis=0)
-    logarithm = (by_draw - largest).exp().sum(axis=0).log() + largest
-    return ep.where(largest < FAINT, logarithm, mean_draws(softplus(odds), draws))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import bench.attacks
 from bench.attacks import TopKMisclassification
 from bench.attacks.base import BatchAttack, at, confirm, mean_draws, pass_draws, put, repeat, row_gradients
-from bench.attacks.criteria import cross_entropy, holds, margin, take
+from bench.attacks.criteria import Overtaken, cross_entropy, holds, margin, take
 
 LOGITS = [[3.0, 1.0, 2.0, 0.0], [1.0, 1.0, 0.0, 2.0], [0.0, 5.0, 5.0, 5.0]]
 
@@ -82,6 +82,11 @@ def test_margin_is_negative_exactly_where_the_criterion_holds(tensor, backend):
     values = rng.normal(size=(200, 6))
     classes = rng.integers(0, 6, 200)
     logits, labels = ep.astensor(tensor(values, backend)), tensor(classes, backend)
+    rivals = (classes + 1) % 6
+    overtaken = Overtaken(labels, tensor(rivals, backend))
+    by_hand = values[range(200), classes] - values[range(200), rivals]
+    np.testing.assert_allclose(margin(overtaken, logits).numpy(), by_hand, atol=1e-5)
+    assert (overtaken(logits, logits).numpy() == (by_hand < 0)).all()
     for criterion, rank in (
         (Misclassification(labels), 1),
         (TopKMisclassification(labels, 3), 3),
@@ -142,6 +147,7 @@ def test_take_gives_the_criterion_of_its_rows(tensor, backend):
         Misclassification(labels),
         TargetedMisclassification(labels),
         TopKMisclassification(labels, 2),
+        Overtaken(labels, tensor([3, 0, 0], backend)),
     ):
         whole = np.asarray(criterion(logits, logits))
         assert np.asarray(take(criterion, rows)(logits[rows], logits[rows])).tolist() == whole[rows].tolist()
@@ -151,6 +157,10 @@ def test_criteria_that_are_not_known_are_refused(tensor):
     class Mine(Misclassification):
         pass
 
+    with pytest.raises(ValueError, match="unsupported criterion Overtaken"):
+        Found(torch.zeros(1, 1), torch.tensor([False]))(
+            coin()[1], torch.zeros(1, 1), Overtaken(tensor([0]), tensor([1])), epsilons=None
+        )
     with pytest.raises(ValueError, match="unsupported criterion Mine"):
         take(Mine(tensor([0])), np.array([0]))
     _, model = coin()
@@ -275,6 +285,24 @@ def test_number_of_draws_must_be_positive(name):
 ATTACKS = [getattr(bench.attacks, name) for name in bench.attacks.__all__ if name.endswith("Attack")]
 
 
+BALLS = [bench.attacks.RandomizedPGDAttack, bench.attacks.SquareAttack]
+
+
+def short(attack, **draws):
+    """An attack of few steps; one in a ball as for a deterministic model, and by what name its draws go."""
+    if attack is bench.attacks.SquareAttack:
+        draws["draws"] = draws.pop("gradient_draws", 1)
+        return attack(steps=60, redraw=False, held_out_draws=1, **draws)
+    searches = attack is bench.attacks.LBFGSAttack or attack.__name__.startswith("Carlini")
+    ball = {"steps": 20, "held_out_draws": 1} if attack in BALLS else {}
+    return attack(**({"steps": 20} if searches else ball), **draws)
+
+
+def size(attack, in_a_ball):
+    """No epsilon, but for attacks that need one."""
+    return in_a_ball if attack in BALLS else None
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_network_of_a_single_class_is_refused(linear_model, tensor, attack, backend):
@@ -282,7 +310,7 @@ def test_network_of_a_single_class_is_refused(linear_model, tensor, attack, back
     x, zeros = tensor(np.full((3, 1, 2, 2), 0.5), backend), tensor([0, 0, 0], backend)
     for criterion in (Misclassification(zeros), TargetedMisclassification(zeros)):
         with pytest.raises(ValueError, match=r"expected at least two classes, got outputs of shape \(3, 1\)"):
-            attack()(model, x, criterion, epsilons=None)
+            short(attack)(model, x, criterion, epsilons=size(attack, 0.1))
 
 
 def test_outputs_that_are_not_rows_of_classes_are_refused(tensor):
@@ -301,6 +329,9 @@ def test_outputs_that_are_not_rows_of_classes_are_refused(tensor):
         ("CarliniWagnerLinfAttack", "stepsize"),
         ("DeepFoolAttack", "overshoot"),
         ("LBFGSAttack", "initial_c"),
+        ("RandomizedPGDAttack", "rel_stepsize"),
+        ("RandomizedPGDAttack", "confidence"),
+        ("SquareAttack", "confidence"),
     ],
 )
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
@@ -341,20 +372,19 @@ def company(digits_model):
     return net, fb.PyTorchModel(net, bounds=(0, 1), device="cpu"), x, labels
 
 
-def short(attack, **draws):
-    searches = attack is bench.attacks.LBFGSAttack or attack.__name__.startswith("Carlini")
-    return attack(**({"steps": 20} if searches else {}), **draws)
-
-
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_in_whole_batches_every_pass_has_every_image_at_its_place(company, attack):
     net, model, x, labels = company
     model.whole_batches = True
-    short(attack, gradient_draws=2, accept_draws=3)(model, x, labels, epsilons=[None, 0.2])
+    # a random search moves pixels that the network doesn't see, so far
+    epsilon, moved = (0.05, 0.051) if attack is bench.attacks.SquareAttack else (0.2, 1e-3)
+    short(attack, gradient_draws=2, accept_draws=3)(
+        model, x, labels, epsilons=[size(attack, epsilon), epsilon]
+    )
     assert len(net.passed) > 3
     for batch in net.passed:
         assert batch.shape == x.shape
-        torch.testing.assert_close(batch[:, 0, 0, 0], MARKS, atol=1e-3, rtol=0)
+        torch.testing.assert_close(batch[:, 0, 0, 0], MARKS, atol=moved, rtol=0)
         # adversarial as they are, and so never moved
         assert torch.equal(batch[START], x[START])
 
@@ -363,7 +393,7 @@ def test_in_whole_batches_every_pass_has_every_image_at_its_place(company, attac
 def test_in_whole_batches_claims_hold_in_the_batch_that_comes_back(company, attack):
     net, model, x, labels = company
     model.whole_batches = True
-    _, clipped, success = short(attack)(model, x, labels, epsilons=[None, 0.2])
+    _, clipped, success = short(attack)(model, x, labels, epsilons=[size(attack, 0.5), 0.2])
     for images, claimed in zip(clipped, success, strict=True):
         assert claimed.any()
         assert (net(images).argmax(-1) != labels)[claimed].all()
@@ -395,7 +425,8 @@ def test_in_whole_batches_images_that_do_not_depend_on_others_come_out_the_same(
     found = []
     for whole in (False, True):
         model.whole_batches = whole
-        found.append(short(attack, gradient_draws=2)(model, x, labels, epsilons=None))
+        np.random.seed(0)  # noqa: NPY002
+        found.append(short(attack, gradient_draws=2)(model, x, labels, epsilons=size(attack, 0.3)))
     assert found[1][2].any()
     assert torch.equal(found[0][2], found[1][2])
     torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=0)
@@ -404,7 +435,7 @@ def test_in_whole_batches_images_that_do_not_depend_on_others_come_out_the_same(
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_model_that_says_nothing_is_not_passed_what_is_finished(company, attack):
     net, model, x, labels = company
-    short(attack)(model, x, labels, epsilons=None)
+    short(attack)(model, x, labels, epsilons=size(attack, 0.05))
     assert torch.equal(net.passed[0], x)
     finished = MARKS[START]
     for batch in net.passed[1:]:
@@ -417,7 +448,7 @@ def test_a_gradient_over_draws_that_a_pass_shares_is_of_several_passes(company, 
     net, model, x, labels = company
     model.shared_draws = True
     # one step size, since several may share a draw
-    short(attack, gradient_draws=2)(model, x, labels, epsilons=0.2)
+    short(attack, gradient_draws=2)(model, x, labels, epsilons=0.05)
     for batch in net.passed:
         assert len(batch[:, 0, 0, 0].mul(8).round().unique()) == len(batch)
 

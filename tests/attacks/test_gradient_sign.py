@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.attacks import GradientSignAttack, TopKMisclassification
-from bench.attacks.gradient_sign import mean_cross_entropy
+from bench.attacks.base import mean_cross_entropy
 
 CRITERIA = {
     "untargeted": (lambda y: Misclassification(y), lambda y: y, 1),
