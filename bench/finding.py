@@ -19,6 +19,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from bench.defended import Handling, check_finite
+from bench.own import OwnError
 from bench.watching import changed, watched
 
 Model = Callable[[Tensor], Tensor]
@@ -344,6 +345,9 @@ def gradient(open: Open, images: Tensor, labels: Tensor) -> tuple[str, str]:
         ``not finite`` if any number in one of them isn't; else ``ok`` if any isn't zero; else ``zero``, or
         ``none`` if none of the passes has one. With ``none`` the error in one line, if a pass fails that is
         to have one, else an empty string.
+
+    Raises:
+        OwnError: for a stand-in that can't stand in, or a network that is passed again on the way back.
     """
     found: list[Tensor] = []
     line = ""
@@ -358,6 +362,9 @@ def gradient(open: Open, images: Tensor, labels: Tensor) -> tuple[str, str]:
                     found += [
                         g for g in torch.autograd.grad(margin.sum(), leaf, allow_unused=True) if g is not None
                     ]
+            # it says itself what to do, and every attack would fail of it
+            except OwnError:
+                raise
             # as above
             except Exception as error:
                 line = _line(error)

@@ -285,7 +285,12 @@ def standing_in(path: str, stand_in: Any) -> tuple[Callable[..., None], Callable
         if not came:
             return output
         given = came.pop()
-        other = given if stand_in == IDENTITY else stand_in(given)
+        try:
+            other = given if stand_in == IDENTITY else stand_in(given)
+        # whatever stands in may raise anything at all
+        except Exception as error:
+            words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise OwnError(f"stand_ins: what stands in for submodule {path!r} fails ({words})") from error
         if not isinstance(output, Tensor) or not isinstance(other, Tensor) or output.shape != other.shape:
             shapes = [tuple(o.shape) if isinstance(o, Tensor) else type(o).__name__ for o in (output, other)]
             raise OwnError(f"stand_ins: submodule {path!r} gives {shapes[0]}, its stand-in {shapes[1]}")

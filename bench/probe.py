@@ -19,6 +19,7 @@ from bench import finding, process, watching
 from bench.checks import ConfigError, NotApplicable
 from bench.defended import Behind, Defended, NotFinite, check_finite, still
 from bench.finding import Findings
+from bench.own import OwnError
 from bench.results import fingerprint
 from bench.schemes.strength import Operation, strength_of
 from bench.sites import SiteError, trace, unwrapped
@@ -206,7 +207,7 @@ def _looked_into(
     @contextlib.contextmanager
     def opened(seed: int) -> Iterator[Callable[[Tensor], Tensor]]:
         def passed(batch: Tensor) -> Tensor:
-            outputs = _pass(key, model, batch)
+            outputs = _pass(key, model, batch, refused=OwnError)
             _check_outputs(key, outputs, len(batch), classes)
             seen.append(int(outputs.shape[1]))
             return outputs
@@ -218,6 +219,8 @@ def _looked_into(
     try:
         # the very first pass of all is one of those that are compared
         found = finding.find(opened, defended.network, images, labels, [1, len(images)])
+    except OwnError as error:
+        raise ConfigError(error.line) from None
     except ConfigError:
         with watching.watched(defended.network):
             failing = finding.batches(opened, images, [batch_size])
@@ -486,10 +489,13 @@ class _Watched:
         return result
 
 
-def _pass(key: str, model: Callable[[Tensor], Any], images: Tensor) -> Any:
+def _pass(
+    key: str, model: Callable[[Tensor], Any], images: Tensor, refused: type[Exception] = ConfigError
+) -> Any:
+    """One pass, whatever is wrong with it a ConfigError, but for errors of the kind ``refused``."""
     try:
         return model(images)
-    except ConfigError:
+    except (ConfigError, refused):
         raise
     except SiteError as error:
         raise ConfigError(error.line) from None

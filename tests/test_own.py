@@ -934,6 +934,32 @@ def test_a_stand_in_of_another_shape_is_one_line() -> None:
     assert error.value.line == words
 
 
+def not_for_gradients(x: Tensor) -> Tensor:
+    return torch.from_numpy(x.numpy().round())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        (
+            {"stand_ins": {"steps": torch.flatten}},
+            "scheme.stand_ins: submodule 'steps' gives (3, 1, 8, 8), its stand-in (192,)",
+        ),
+        (
+            {"stand_ins": {"steps": not_for_gradients}},
+            "scheme.stand_ins: what stands in for submodule 'steps' fails (RuntimeError: Can't call numpy() on ",
+        ),
+    ],
+    ids=["shape", "error"],
+)
+def test_what_can_not_stand_in_is_said_before_anything_is_attacked(scheme: dict[str, Any], words: str) -> None:
+    defended = bench.Defended(Rounded(), scheme=Own(choose={"levels": [2, 3]}, off={"levels": 8}, **scheme))
+    with pytest.raises(bench.ConfigError) as error:
+        bench.evaluate(defended, IMAGES, SIDE.argmax(-1), ["pgd"])
+    assert str(error.value).startswith(words)
+    assert "\n" not in str(error.value)
+
+
 # Threads, and passes on the way back
 
 
@@ -1004,6 +1030,10 @@ def test_a_network_that_is_passed_again_on_the_way_back_is_refused() -> None:
         model(IMAGES)
         with pytest.raises(OwnError, match=words):
             gradient_of_sum(model)
+    # and before anything is attacked
+    defended = bench.Defended(Checkpointed(), scheme=Own(train_mode=[nn.Dropout], off={}))
+    with pytest.raises(bench.ConfigError, match=words.replace("^", "^scheme.")):
+        bench.evaluate(defended, IMAGES, SIDE.argmax(-1), ["pgd"])
 
 
 # Seeds
