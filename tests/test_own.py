@@ -952,7 +952,9 @@ def not_for_gradients(x: Tensor) -> Tensor:
     ],
     ids=["shape", "error"],
 )
-def test_what_can_not_stand_in_is_said_before_anything_is_attacked(scheme: dict[str, Any], words: str) -> None:
+def test_what_can_not_stand_in_is_said_before_anything_is_attacked(
+    scheme: dict[str, Any], words: str
+) -> None:
     defended = bench.Defended(Rounded(), scheme=Own(choose={"levels": [2, 3]}, off={"levels": 8}, **scheme))
     with pytest.raises(bench.ConfigError) as error:
         bench.evaluate(defended, IMAGES, SIDE.argmax(-1), ["pgd"])
