@@ -375,6 +375,47 @@ def gradient(open: Open, images: Tensor, labels: Tensor) -> tuple[str, str]:
     return ("ok" if any(bool(g.any()) for g in found) else "zero"), ""
 
 
+def own_way_back(open: Open, images: Tensor, labels: Tensor) -> bool:
+    """Whether the way back through a pass is that of its own draw, though others came after it.
+
+    The gradient of each of four passes is taken at once, and again after all of them. What a pass writes into
+    that is no tensor of a module, as one in a list, in another object or of the code's globals, isn't seen
+    by ``watching``, and no copy of it can be made.
+
+    Args:
+        open: Gives the network's passes, made as they have to be.
+        images, labels: As above.
+    """
+    kept: list[tuple[Tensor, Tensor, Tensor]] = []
+    with open(0) as model, torch.enable_grad():
+        for _ in range(GRADIENTS):
+            leaf = images.detach().clone().requires_grad_()
+            # what can't be passed, or has no gradient, is said elsewhere
+            try:
+                logits = model(leaf.clone())
+                total = (logits.gather(1, labels[:, None])[:, 0] - logits.mean(1)).sum()
+                one, same = (torch.autograd.grad(total, leaf, retain_graph=True)[0] for _ in range(2))
+            except Exception:
+                return True
+            if not _alike(one, same):
+                # it draws on the way back
+                return True
+            kept.append((leaf, total, one))
+        for leaf, total, one in kept:
+            try:
+                again = torch.autograd.grad(total, leaf, retain_graph=True)[0]
+            except Exception as error:
+                return "modified by an inplace operation" not in str(error)
+            if not _alike(one, again):
+                return False
+    return True
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether gradients differ by no more than the order of their sums does."""
+    return bool((one - other).norm() <= 1e-3 * one.norm()) or not bool(one.isfinite().all())
+
+
 def rounding(logits: Tensor) -> float:
     """Below which logits, shape (..., classes), are alike.
 

@@ -776,6 +776,63 @@ def test_a_pass_starts_from_the_networks_own_values_whatever_the_last_one_left()
 # Images
 
 
+OUTSIDE = torch.ones(10)
+"""A tensor of the code's own."""
+
+
+class Hidden(Plain):
+    """Draws into a tensor that no module has by itself, or makes a new one there."""
+
+    def __init__(self, where: str, how: str) -> None:
+        super().__init__(drawn_weight())
+        self.where, self.how = where, how
+        self.listed = [torch.ones(10)]
+        self.named = {"scale": torch.ones(10)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        held: Any = {"list": self.listed, "dict": self.named, "globals": globals()}[self.where]
+        name = {"list": 0, "dict": "scale", "globals": "OUTSIDE"}[self.where]
+        if self.how == "new":
+            held[name] = torch.rand(10)
+        elif self.how == "data":
+            held[name].data.uniform_()
+        else:
+            held[name].uniform_()
+        return self.logits(x) * held[name]
+
+
+@pytest.mark.parametrize("how", ["data", "in place", "new"])
+@pytest.mark.parametrize("where", ["list", "dict", "globals"])
+def test_a_draw_into_a_tensor_that_no_copy_can_be_made_of_is_refused(where: str, how: str) -> None:
+    defended = bench.Defended(Hidden(where, how), scheme=Own())
+    if how == "new":
+        assert bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)]).table["status"].tolist() == [
+            "ok"
+        ]
+        return
+    with pytest.raises(
+        bench.ConfigError, match=r"^scheme\.own: each pass writes into a tensor that the way back"
+    ):
+        bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)])
+
+
+class RandomWayBack(Noisy):
+    """Its gradient is noisy by itself, which is nothing that a later pass does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        if logits.requires_grad:
+            logits.register_hook(lambda g: g + torch.randn_like(g))
+        return logits
+
+
+def test_a_gradient_that_is_random_itself_is_let_pass() -> None:
+    defended = bench.Defended(RandomWayBack(), scheme=Own())
+    assert bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)]).table["status"].tolist() == [
+        "ok"
+    ]
+
+
 class InPlace(Plain):
     """Writes noise into its images."""
 
@@ -952,7 +1009,9 @@ def not_for_gradients(x: Tensor) -> Tensor:
     ],
     ids=["shape", "error"],
 )
-def test_what_can_not_stand_in_is_said_before_anything_is_attacked(scheme: dict[str, Any], words: str) -> None:
+def test_what_can_not_stand_in_is_said_before_anything_is_attacked(
+    scheme: dict[str, Any], words: str
+) -> None:
     defended = bench.Defended(Rounded(), scheme=Own(choose={"levels": [2, 3]}, off={"levels": 8}, **scheme))
     with pytest.raises(bench.ConfigError) as error:
         bench.evaluate(defended, IMAGES, SIDE.argmax(-1), ["pgd"])
