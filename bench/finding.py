@@ -48,7 +48,7 @@ class Findings:
             ``nothing`` where nothing is random.
         p_value: That the pass has no part; None where nothing is random.
         repeats: Whether two passes of one seed are equal.
-        changes: Names of the parameters and buffers that are others after a pass.
+        changes: Names of the parameters, buffers and submodules that are others after a pass.
         changes_images: Whether a pass writes into the images that it is given.
         sizes: For each size of a batch that can't be passed, why.
         company: Whether an image's logits depend on the others of its batch; None where that can't be told,

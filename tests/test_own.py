@@ -666,6 +666,20 @@ class Softened(Plain):
         return {"soft": self.inner(x).softmax(1), "other": x}
 
 
+class ModuleReplaced(Plain):
+    """Draws a submodule anew."""
+
+    def __init__(self, weight: Tensor | None = None) -> None:
+        super().__init__(weight)
+        self.drawn = nn.Linear(10, 10)
+
+    def redraw(self) -> None:
+        self.drawn = nn.Linear(10, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drawn(self.logits(x).tanh())
+
+
 class Stacked(DataReplaced):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(torch.cat([x, 1 - x]))
@@ -684,11 +698,12 @@ CHANGING: list[tuple[Callable[[], nn.Module], tuple[str, ...], dict[str, Any]]] 
     (lambda: TiedWritten(True), ("one.weight", "two.weight"), {}),
     (Softened, ("inner.weight",), {"outputs": {"from": "inner"}}),
     (Stacked, ("weight",), {"outputs": {"stacked": 2}}),
+    (ModuleReplaced, ("drawn",), {"scheme": Own(draw="redraw")}),
 ]
 NAMED = [
     "data replaced", "data written", "data drawn by a method", "buffer in place", "parameter replaced",
     "attribute in place", "attribute that comes", "buffer that comes", "tied weights", "a module of two paths",
-    "outputs of a submodule", "stacked outputs",
+    "outputs of a submodule", "stacked outputs", "submodule replaced by a method",
 ]  # fmt: skip
 
 
