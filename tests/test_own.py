@@ -1349,6 +1349,15 @@ def test_a_network_that_takes_batches_of_one_size_gets_no_others(
         assert net.count == 0
 
 
+def test_fewer_images_than_fit_are_padded_to_a_full_batch_if_need_be(
+    weight: Tensor, some: tuple[Tensor, Tensor]
+) -> None:
+    net = Sized(weight, *range(2, 17, 2))
+    record = evaluated(net, OF_NOISE, (some[0][:11], some[1][:11]), ["deepfool"], batch_size=16)
+    assert set(net.passed[-20:]) == {16}
+    assert [size for size in record["draws"]["sizes"]] == ["1", "3", "11"]
+
+
 def test_a_network_that_takes_no_single_image_gets_none(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
     net = Sized(weight, *range(2, 600))
     record = evaluated(net, OF_NOISE, some, ["deepfool"], batch_size=5)
