@@ -629,6 +629,9 @@ class Behind(nn.Module):
         for name in names:
             path, _, last = name.rpartition(".")
             module = self.network.get_submodule(path)
+            if isinstance(module._modules, dict) and last in module._modules:
+                # the pass puts another in its place
+                stack.callback(module._modules.__setitem__, last, module._modules[last])
             slots: list[Any] = [module._parameters, module._buffers, vars(module)]
             for held in slots:
                 # a module compiled to TorchScript has the same tensors for ever

@@ -48,7 +48,7 @@ class Findings:
             ``nothing`` where nothing is random.
         p_value: That the pass has no part; None where nothing is random.
         repeats: Whether two passes of one seed are equal.
-        changes: Names of the parameters and buffers that are others after a pass.
+        changes: Names of the parameters, buffers and submodules that are others after a pass.
         changes_images: Whether a pass writes into the images that it is given.
         sizes: For each size of a batch that can't be passed, why.
         company: Whether an image's logits depend on the others of its batch; None where that can't be told,
@@ -373,6 +373,47 @@ def gradient(open: Open, images: Tensor, labels: Tensor) -> tuple[str, str]:
     if not all(bool(g.isfinite().all()) for g in found):
         return "not finite", ""
     return ("ok" if any(bool(g.any()) for g in found) else "zero"), ""
+
+
+def own_way_back(open: Open, images: Tensor, labels: Tensor) -> bool:
+    """Whether the way back through a pass is that of its own draw, though others came after it.
+
+    The gradient of each of four passes is taken at once, and again after all of them. What a pass writes into
+    that is no tensor of a module, as one in a list, in another object or of the code's globals, isn't seen
+    by ``watching``, and no copy of it can be made.
+
+    Args:
+        open: Gives the network's passes, made as they have to be.
+        images, labels: As above.
+    """
+    kept: list[tuple[Tensor, Tensor, Tensor]] = []
+    with open(0) as model, torch.enable_grad():
+        for _ in range(GRADIENTS):
+            leaf = images.detach().clone().requires_grad_()
+            # what can't be passed, or has no gradient, is said elsewhere
+            try:
+                logits = model(leaf.clone())
+                total = (logits.gather(1, labels[:, None])[:, 0] - logits.mean(1)).sum()
+                one, same = (torch.autograd.grad(total, leaf, retain_graph=True)[0] for _ in range(2))
+            except Exception:
+                return True
+            if not _alike(one, same):
+                # it draws on the way back
+                return True
+            kept.append((leaf, total, one))
+        for leaf, total, one in kept:
+            try:
+                again = torch.autograd.grad(total, leaf, retain_graph=True)[0]
+            except Exception as error:
+                return "modified by an inplace operation" not in str(error)
+            if not _alike(one, again):
+                return False
+    return True
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether gradients differ by no more than the order of their sums does."""
+    return bool((one - other).norm() <= 1e-3 * one.norm()) or not bool(one.isfinite().all())
 
 
 def rounding(logits: Tensor) -> float:

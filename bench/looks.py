@@ -199,10 +199,14 @@ def draws(
         tried, failing = sizes, {}
         if defended.own is not None:
             with watching.watched(defended.network):
-                failing = finding.batches(opened, given, [len(given)])
+                # of fewer images than a full batch there is one batch, which may fail where that doesn't
+                fewer = [max(sizes)] if len(x) < size else []
+                failing = finding.batches(opened, given, [len(given), *fewer])
         if failing:
-            # it may take batches of one size alone, to which fewer images are padded
-            whole, tried = torch.arange(size) % len(given), sorted({*sizes, size})
+            # it may take batches of that size alone, to which fewer images are padded
+            tried = sorted({*sizes, size})
+        if len(given) in failing:
+            whole = torch.arange(size) % len(given)
             given, of = given[whole], of[whole]
         return finding.find(opened, defended.network, given, of, tried).as_dict()
 

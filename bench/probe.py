@@ -187,6 +187,13 @@ def own(
     # what it draws by may be nothing yet, but drawn it is
     surely = trained or not (defended.own is None or defended.own.choose or _touches(defended, images))
     check_draws(defended, found, surely)
+    if not finding.own_way_back(defended.model, *several(images, labels)):
+        raise ConfigError(
+            "scheme.own: each pass writes into a tensor that the way back through the pass before needs, and "
+            "that is no parameter, buffer or attribute of a module (one in a list, in another object, or of "
+            "the code's globals): gradients of several draws would be wrong; make it a buffer, or a new "
+            "tensor each time"
+        )
     twin = defended.twin
     if twin is None:
         return Drawn(defended, outputs, found, None)

@@ -28,7 +28,8 @@ def changed(
         images: As it takes them.
 
     Returns:
-        Names of tensors that a pass changed, or that came or went; of one with several names all of them.
+        Names of tensors that a pass changed, or that came or went, and of submodules that were replaced; of
+        one with several names all of them.
         And whether the images given to it were others after it.
     """
     names: set[str] = set()
@@ -44,13 +45,19 @@ def changed(
 
 @contextmanager
 def watched(network: nn.Module) -> Iterator[Callable[[], set[str]]]:
-    """Gives what tells the names of tensors that are others than before, and puts all of them back."""
+    """Gives what tells the names of tensors, and submodules, that are others than before; puts them back."""
     holders = [
         (f"{path}.".removeprefix("."), held)
         for path, module in network.named_modules(remove_duplicate=False)
         for held in (module._parameters, module._buffers, vars(module))
     ]
     slots = [(held, dict(held)) for _, held in holders]
+    # those of a module compiled to TorchScript are there for ever
+    children = [
+        (f"{path}.".removeprefix("."), module._modules, dict(module._modules))
+        for path, module in network.named_modules(remove_duplicate=False)
+        if isinstance(module._modules, dict)
+    ]
     # where its values are, too: data may have been replaced
     kept = {t: (t.data, t.detach().clone()) for _, slot in slots for t in _tensors(slot).values()}
 
@@ -62,11 +69,16 @@ def watched(network: nn.Module) -> Iterator[Callable[[], set[str]]]:
                 was, now = before.get(name), after.get(name)
                 same = was is not None and now is not None and equal(kept[was][1], now.detach())
                 names |= set() if same else {prefix + name}
+        for prefix, held, before in children:
+            names |= {prefix + name for name, module in before.items() if held.get(name) is not module}
         return names
 
     try:
         yield differing
     finally:
+        for _, held, before in children:
+            # one that came in the first pass may be what the network sets up once
+            held.update(before)
         with torch.no_grad():
             for number, (held, slot) in enumerate(slots):
                 # a module compiled to TorchScript has the same tensors for ever

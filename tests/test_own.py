@@ -666,6 +666,20 @@ class Softened(Plain):
         return {"soft": self.inner(x).softmax(1), "other": x}
 
 
+class ModuleReplaced(Plain):
+    """Draws a submodule anew."""
+
+    def __init__(self, weight: Tensor | None = None) -> None:
+        super().__init__(weight)
+        self.drawn = nn.Linear(10, 10)
+
+    def redraw(self) -> None:
+        self.drawn = nn.Linear(10, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drawn(self.logits(x).tanh())
+
+
 class Stacked(DataReplaced):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(torch.cat([x, 1 - x]))
@@ -684,11 +698,12 @@ CHANGING: list[tuple[Callable[[], nn.Module], tuple[str, ...], dict[str, Any]]] 
     (lambda: TiedWritten(True), ("one.weight", "two.weight"), {}),
     (Softened, ("inner.weight",), {"outputs": {"from": "inner"}}),
     (Stacked, ("weight",), {"outputs": {"stacked": 2}}),
+    (ModuleReplaced, ("drawn",), {"scheme": Own(draw="redraw")}),
 ]
 NAMED = [
     "data replaced", "data written", "data drawn by a method", "buffer in place", "parameter replaced",
     "attribute in place", "attribute that comes", "buffer that comes", "tied weights", "a module of two paths",
-    "outputs of a submodule", "stacked outputs",
+    "outputs of a submodule", "stacked outputs", "submodule replaced by a method",
 ]  # fmt: skip
 
 
@@ -774,6 +789,63 @@ def test_a_pass_starts_from_the_networks_own_values_whatever_the_last_one_left()
 
 
 # Images
+
+
+OUTSIDE = torch.ones(10)
+"""A tensor of the code's own."""
+
+
+class Hidden(Plain):
+    """Draws into a tensor that no module has by itself, or makes a new one there."""
+
+    def __init__(self, where: str, how: str) -> None:
+        super().__init__(drawn_weight())
+        self.where, self.how = where, how
+        self.listed = [torch.ones(10)]
+        self.named = {"scale": torch.ones(10)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        held: Any = {"list": self.listed, "dict": self.named, "globals": globals()}[self.where]
+        name = {"list": 0, "dict": "scale", "globals": "OUTSIDE"}[self.where]
+        if self.how == "new":
+            held[name] = torch.rand(10)
+        elif self.how == "data":
+            held[name].data.uniform_()
+        else:
+            held[name].uniform_()
+        return self.logits(x) * held[name]
+
+
+@pytest.mark.parametrize("how", ["data", "in place", "new"])
+@pytest.mark.parametrize("where", ["list", "dict", "globals"])
+def test_a_draw_into_a_tensor_that_no_copy_can_be_made_of_is_refused(where: str, how: str) -> None:
+    defended = bench.Defended(Hidden(where, how), scheme=Own())
+    if how == "new":
+        assert bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)]).table["status"].tolist() == [
+            "ok"
+        ]
+        return
+    with pytest.raises(
+        bench.ConfigError, match=r"^scheme\.own: each pass writes into a tensor that the way back"
+    ):
+        bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)])
+
+
+class RandomWayBack(Noisy):
+    """Its gradient is noisy by itself, which is nothing that a later pass does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        if logits.requires_grad:
+            logits.register_hook(lambda g: g + torch.randn_like(g))
+        return logits
+
+
+def test_a_gradient_that_is_random_itself_is_let_pass() -> None:
+    defended = bench.Defended(RandomWayBack(), scheme=Own())
+    assert bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)]).table["status"].tolist() == [
+        "ok"
+    ]
 
 
 class InPlace(Plain):
@@ -1275,6 +1347,15 @@ def test_a_network_that_takes_batches_of_one_size_gets_no_others(
         assert record["images"]["count"] == images
         # whatever was tried
         assert net.count == 0
+
+
+def test_fewer_images_than_fit_are_padded_to_a_full_batch_if_need_be(
+    weight: Tensor, some: tuple[Tensor, Tensor]
+) -> None:
+    net = Sized(weight, *range(2, 17, 2))
+    record = evaluated(net, OF_NOISE, (some[0][:11], some[1][:11]), ["deepfool"], batch_size=16)
+    assert set(net.passed[-20:]) == {16}
+    assert [size for size in record["draws"]["sizes"]] == ["1", "3", "11"]
 
 
 def test_a_network_that_takes_no_single_image_gets_none(weight: Tensor, some: tuple[Tensor, Tensor]) -> None:
