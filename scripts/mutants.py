@@ -962,7 +962,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/watching.py": [
         ("buffers may change", "for held in (module._parameters, module._buffers, vars(module))", "for held in (module._parameters, {}, vars(module))", f"{WATCHING}what_a_pass_changes_is_named_and_put_back"),
         ("attributes may change", "for held in (module._parameters, module._buffers, vars(module))", "for held in (module._parameters, module._buffers, {})", f"{WATCHING}what_a_pass_changes_is_named_and_put_back"),
-        ("a module of two paths has one", "in network.named_modules(remove_duplicate=False)", "in network.named_modules()", f"{WATCHING}tensors_of_submodules_are_named_by_every_path"),
+        ("a module of two paths has one", "in network.named_modules(remove_duplicate=False)\n        for held in", "in network.named_modules()\n        for held in", f"{WATCHING}tensors_of_submodules_are_named_by_every_path"),
         ("data that was replaced stays", "                tensor.data = data\n", "", f"{WATCHING}what_a_pass_changes_is_named_and_put_back"),
         ("values stay changed", "                    tensor.copy_(values)\n", "                    pass\n", f"{WATCHING}what_a_pass_changes_is_named_and_put_back"),
         ("nothing is put back after an error", "    try:\n        yield differing\n    finally:\n", "    yield differing\n    if True:\n", f"{WATCHING}tensors_are_put_back_after_an_error"),
@@ -1330,7 +1330,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a look of before is no look", 'found.get("by_draw")', 'found["by_draw"]', "tests/test_looks.py::test_a_look_of_before_has_no_counts_by_draw"),
         ("a look is made again each time", "    return store.remember(kind, asked, made, how)\n", '    return store.keep(kind, "0" * 16, made())\n',
          "tests/analysis/test_transfer.py::test_a_second_look_passes_nothing"),
-        ("trying batches leaves its traces in the network", "            with watching.watched(defended.network):\n                failing", "            if True:\n                failing", f"{BY_ITSELF}a_network_that_takes_batches_of_one_size_gets_no_others"),
+        ("trying batches leaves its traces in the network", "            with watching.watched(defended.network):\n                # of fewer", "            if True:\n                # of fewer", f"{BY_ITSELF}a_network_that_takes_batches_of_one_size_gets_no_others"),
         ("few images are not padded to a batch", "sorted({*sizes, size})", "sizes", f"{BY_ITSELF}a_network_that_takes_batches_of_one_size_gets_no_others"),
     ],
     "bench/cell.py": [
