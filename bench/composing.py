@@ -214,7 +214,7 @@ def one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if found := re.match(
         r"In '(.*)/(.*?)': \w+ raised while composing config: (.*?)( full_key:| value:|$)", text
     ):
-        return f"{found[1]}={found[2]}: {found[3]}"
+        return f"{found[1]}={found[2]}: {found[3]}".replace(_MERGED, _of_kinds(found[1]))
     if isinstance(error, HydraException | OmegaConfBaseException):
         return text
     if text.startswith("Config group override must be"):
@@ -242,7 +242,24 @@ def _of_key(error: OmegaConfBaseException) -> str:
             return f"{error.full_key}: no such key; allowed: {', '.join(allowed)}"
         return f"{error.full_key}: not set before; write +{error.full_key}=... to add it"
     problem = str(error.msg).splitlines()[0]
-    return f"{error.full_key}: " + ("expected a value, got null" if "is not Optional" in problem else problem)
+    if "is not Optional" in problem:
+        problem = "expected a value, got null"
+    elif "is not a ListConfig" in problem or (problem == _MERGED and error.object_type is list):
+        problem = "expected a list, [VALUE, ...]"
+    elif problem == _MERGED or re.match(r"Cannot assign \w+ to Dict", problem):
+        problem = "expected names and values, {NAME: VALUE, ...}"
+    return f"{error.full_key}: {problem}"
+
+
+_MERGED = "Cannot merge DictConfig with ListConfig"
+"""What OmegaConf says of a list where names and values belong, and the other way round."""
+
+
+def _of_kinds(group: str) -> str:
+    """What is said of a file in which a value is of the wrong kind; OmegaConf doesn't say which."""
+    hint = "; choose, on, stand_ins and sites take names and values, train_mode a list"
+    words = "a list stands where names and values belong, or names and values where a list does"
+    return words + (hint if group == "scheme" else "")
 
 
 def _no_such_choice(group: str, choice: str, options: Sequence[str]) -> str:

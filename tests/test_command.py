@@ -111,7 +111,7 @@ def test_a_file_that_is_no_scheme_gets_one_line(
         "nothing": ("sites:\n", "scheme.sites: expected a value, got null"),
         "without": ("sites:\n  fc: null\n", "scheme.sites.fc: expected a value, got null"),
         "listed": ("sites: [fc]\n", "scheme=listed: Invalid type assigned: list is not a subclass of Dict"),
-        "list": ("- fc: 0.5\n", "scheme=list: Cannot merge DictConfig with ListConfig"),
+        "list": ("- fc: 0.5\n", "scheme=list: a list stands where names and values belong"),
         "text": ("fc 0.5\n", "scheme.fc 0.5: no such key; allowed: name, sites"),
         "comma": ("sites:\n  fc: 0,5\n", "scheme.sites.fc: Value '0,5' of type 'str' could not be"),
         "operation": (
