@@ -277,7 +277,12 @@ def standing_in(path: str, stand_in: Any) -> tuple[Callable[..., None], Callable
 
     def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         came.clear()
-        if torch.is_grad_enabled() and inputs and isinstance(inputs[0], Tensor) and inputs[0].requires_grad:
+        if torch.is_grad_enabled() and not (inputs and isinstance(inputs[0], Tensor)):
+            raise OwnError(
+                f"stand_ins: submodule {path!r} is called without a tensor as its first argument (one by "
+                "keyword doesn't count), of which a gradient could be taken instead"
+            )
+        if torch.is_grad_enabled() and inputs[0].requires_grad:
             # the submodule may write into it
             came.append(inputs[0].clone())
 

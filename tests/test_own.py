@@ -1034,6 +1034,19 @@ def test_what_can_not_stand_in_is_said_before_anything_is_attacked(
     assert "\n" not in str(error.value)
 
 
+class ByKeyword(Rounded):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.steps(x=x))
+
+
+def test_a_stand_in_for_what_is_called_by_keyword_is_one_line() -> None:
+    scheme = Own(choose={"levels": [2, 3]}, off={"levels": 8}, stand_ins={"steps": "identity"})
+    with pytest.raises(
+        bench.ConfigError, match=r"^scheme\.stand_ins: submodule 'steps' is called without a tensor"
+    ):
+        bench.evaluate(bench.Defended(ByKeyword(), scheme=scheme), IMAGES, SIDE.argmax(-1), ["pgd"])
+
+
 # Threads, and passes on the way back
 
 
