@@ -216,12 +216,26 @@ class Own:
         return found + [network.get_submodule(one) for one in self.train_mode if isinstance(one, str)]
 
     def drawn(self, network: nn.Module) -> None:
-        """Draws anew."""
-        if isinstance(self.draw, str):
-            for module in self._drawing(network):
-                getattr(module, self.draw)()
-        elif self.draw is not None:
-            _of(network, self.draw)(network)
+        """Draws anew.
+
+        Raises:
+            OwnError: if what draws fails.
+        """
+        if self.draw is None:
+            return
+        try:
+            if isinstance(self.draw, str):
+                for module in self._drawing(network):
+                    getattr(module, self.draw)()
+            else:
+                _of(network, self.draw)(network)
+        except OwnError:
+            raise
+        # somebody's code may raise anything at all
+        except Exception as error:
+            name = self.draw if isinstance(self.draw, str) else getattr(self.draw, "__qualname__", "it")
+            words = " ".join(str(error).split())
+            raise OwnError(f"draw: {name} fails ({type(error).__name__}: {words})") from error
 
     def _drawing(self, network: nn.Module) -> list[nn.Module]:
         assert isinstance(self.draw, str)

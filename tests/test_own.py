@@ -153,6 +153,17 @@ def test_what_draws_is_called_before_each_pass(
         assert net.calls == 3
 
 
+def failing(network: nn.Module) -> None:
+    raise ZeroDivisionError("by zero")
+
+
+def test_what_draws_and_fails_is_one_line() -> None:
+    with pytest.raises(
+        bench.ConfigError, match=r"^scheme\.draw: failing fails \(ZeroDivisionError: by zero\)$"
+    ):
+        bench.evaluate(bench.Defended(Plain(), scheme=Own(draw=failing)), IMAGES, SIDE.argmax(-1), ["pgd"])
+
+
 def test_a_twin_draws_nothing() -> None:
     net = TwoShifts()
     twin = Defended(net, scheme=Own(draw="redraw", off={})).twin
