@@ -823,7 +823,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("one draw is for each", "drawn.tolist() if self.each else", "drawn.tolist()[:1] * modules if self.each else", f"{BY_ITSELF}each_module_may_have_a_draw_of_its_own"),
         ("values are chosen from the global generator", "replacement=True, generator=generator)", "replacement=True)", f"{BY_ITSELF}what_is_chosen_comes_from_the_seed_and_is_put_back"),
         ("probabilities need not sum to 1", " and abs(sum(shares) - 1) < 1e-3)", ")", f"{BY_ITSELF}what_contradicts_itself_is_a_value_error_of_one_line"),
-        ("a method that every submodule has draws in one", "            for module in self._drawing(network):\n                getattr(module, self.draw)()\n", "            for module in self._drawing(network)[:1]:\n                getattr(module, self.draw)()\n", f"{BY_ITSELF}what_draws_is_called_before_each_pass"),
+        ("a method that every submodule has draws in one", "                for module in self._drawing(network):\n                    getattr(module, self.draw)()\n", "                for module in self._drawing(network)[:1]:\n                    getattr(module, self.draw)()\n", f"{BY_ITSELF}what_draws_is_called_before_each_pass"),
         ("a submodule's method draws where the network has one", "        if callable(getattr(network, self.draw, None)):\n", "        if False:\n", f"{BY_ITSELF}what_draws_is_called_before_each_pass"),
         ("what can't be called is called", "        inspect.signature(method).bind()\n", "        inspect.signature(method)\n", f"{BY_ITSELF}what_a_network_has_not_got_is_one_line"),
         ("a stand-in comes out", "        return value.clone()\n", "        return stand_in.clone()\n", f"{BY_ITSELF}a_stand_in_leaves_the_logits_and_gives_its_gradient"),
