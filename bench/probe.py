@@ -187,7 +187,9 @@ def own(
     # what it draws by may be nothing yet, but drawn it is
     surely = trained or not (defended.own is None or defended.own.choose or _touches(defended, images))
     check_draws(defended, found, surely)
-    if not finding.own_way_back(defended.model, *several(images, labels)):
+    # of single passes, though several make an answer
+    single = defended.behind(defended.scheme)
+    if not finding.own_way_back(single.model, *several(images, labels)):
         raise ConfigError(
             "scheme.own: each pass writes into a tensor that the way back through the pass before needs, and "
             "that is no parameter, buffer or attribute of a module (one in a list, in another object, or of "

@@ -836,10 +836,12 @@ def test_a_draw_into_a_tensor_that_no_copy_can_be_made_of_is_refused(where: str,
             "ok"
         ]
         return
-    with pytest.raises(
-        bench.ConfigError, match=r"^scheme\.own: each pass writes into a tensor that the way back"
-    ):
-        bench.evaluate(defended, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)])
+    # also where the passes of one answer are in each other's way
+    for one in (defended, bench.Defended(Hidden(where, how), scheme=Own(), passes=4)):
+        with pytest.raises(
+            bench.ConfigError, match=r"^scheme\.own: each pass writes into a tensor that the way back"
+        ):
+            bench.evaluate(one, IMAGES, SIDE.argmax(-1), [("pgd", 0.1)])
 
 
 class RandomWayBack(Noisy):
