@@ -481,9 +481,6 @@ class Behind(nn.Module):
         self.seeded = seeded
         self.made = 0
         self.known = False
-        self.own = defended.own
-        self.off = defended.off
-        self.handling = defended.handling
         self.defended = defended
 
     def forward(self, x: Tensor) -> Any:
@@ -492,12 +489,12 @@ class Behind(nn.Module):
         Of several passes, or of a stack of draws, they are those of the one answer. The gradient is 0 where
         an operation, or the network itself, lets none through (JPEG by a library).
         """
-        if self.own is not None and self.handling is None:
+        if self.defended.own is not None and self.defended.handling is None:
             self._find_out(x)
         if self.known:
             self.generator.manual_seed(self.generator.initial_seed())
             self.made = 0
-        size = None if self.handling is None else self.handling.size
+        size = self.handling.size
         if size is None or len(x) == size:
             return self._answer(x)
         chunks = x.split(size)
@@ -514,7 +511,12 @@ class Behind(nn.Module):
         # what another thread's pass sets meanwhile is no change
         with process.alone, self.defended.model(0, as_it_is=True) as model:
             names, written = watching.changed(self.network, model, x.detach())
-        self.handling = self.defended.handling = Handling(names, written)
+        self.defended.handling = Handling(names, written)
+
+    @property
+    def handling(self) -> Handling:
+        """How passes are made; as they are, where nothing was found out."""
+        return self.defended.handling or AS_IT_IS
 
     def _pass(self, x: Tensor) -> Any:
         """One pass; what it draws from the global generators is of its own seed, and they are put back."""
@@ -529,7 +531,7 @@ class Behind(nn.Module):
         image = x
         mine = _now.set(self.number)
         try:
-            if self.handling is not None and self.handling.copy_images:
+            if self.handling.copy_images:
                 x = x.clone()
             for site in self.before:
                 operation, rate = self.scheme[site]
@@ -597,13 +599,13 @@ class Behind(nn.Module):
 
     def _called(self, x: Tensor) -> Any:
         """What the network gives in a pass, with what is its own drawn and set, and put back after it."""
-        network, own = self.network, self.own
+        network, own, off = self.network, self.defended.own, self.defended.off
         if own is None:
             with _alone(network):
                 return network(x)
-        with _alone(network), own.acting(network, self.generator, self.off) as filled, ExitStack() as stack:
+        with _alone(network), own.acting(network, self.generator, off) as filled, ExitStack() as stack:
             tensors = {**filled, **self._copies(filled, stack)}
-            draw = own.drawn if self.draws_itself else _nothing
+            draw = own.drawn if self.defended.draws_itself else _nothing
             if not tensors:
                 draw(network)
                 return network(x)
@@ -611,14 +613,8 @@ class Behind(nn.Module):
             # each name is here; a module of two paths would be left with what was put in by the first
             return functional_call(_Drawing(network, draw), tensors, (x,), tie_weights=False)
 
-    @property
-    def draws_itself(self) -> bool:
-        """Whether the network itself draws."""
-        return self.own is not None and self.own.itself and not self.off
-
     def _copies(self, filled: Mapping[str, Tensor], stack: ExitStack) -> dict[str, Tensor]:
         """Copies of parameters and buffers that the pass changes; of other tensors they are put in here."""
-        names = () if self.handling is None else self.handling.copies
         # a module may have several paths
         set_already = {
             (self.network.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2]) for n in filled
@@ -626,7 +622,7 @@ class Behind(nn.Module):
         # one tensor of several names is one
         made: dict[Tensor, Tensor] = {}
         found = {}
-        for name in names:
+        for name in self.handling.copies:
             path, _, last = name.rpartition(".")
             module = self.network.get_submodule(path)
             if isinstance(module._modules, dict) and last in module._modules:

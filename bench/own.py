@@ -138,11 +138,6 @@ class Own:
             raise ValueError(f"probabilities: expected them by name, for {len(self.choose)} names of choose")
         return dict.fromkeys(self.choose, self.probabilities)
 
-    @property
-    def has_twin(self) -> bool:
-        """Whether the network without its randomness is to be had."""
-        return not self.itself or self.off is not None or self.twin is not None
-
     def check(self, network: nn.Module) -> None:
         """Raises OwnError, one line that begins with the argument's name, for what a network hasn't got."""
         paths = [path for path, _ in network.named_modules(remove_duplicate=False) if path]

@@ -339,8 +339,11 @@ GRADIENT_DRAWS = "gradient_draws"
 
 
 def attack_besides(config: AttackConfig, made: Any) -> dict[str, Any]:
-    """What stands for how many draws make a gradient of an attack, and for the library that it is of, where
-    there is one: the libraries' versions are its ``peers``."""
+    """What stands for how many draws make a gradient of an attack, and for the library that it is of.
+
+    Each only where there is one: keys of what was kept without stay as they are. The library's version is
+    what the attack says in ``peers``.
+    """
     peers = getattr(made, "peers", None)
     return {
         **({} if config.eot is None else {"eot": [config.eot, fingerprint.code(eot)]}),

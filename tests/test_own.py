@@ -242,8 +242,6 @@ def test_a_network_draws_by_itself_unless_sites_and_stand_ins_are_all_that_is_sa
     assert not Own(sites={"fc": 0.5}).itself
     assert Own(sites={"fc": 0.5}, off={}).itself
     assert Own(sites={"fc": 0.5}, own=True).itself
-    assert not Own().has_twin
-    assert Own(sites={"fc": 0.5}).has_twin
 
 
 # Values that are chosen

@@ -1,7 +1,7 @@
 """Attacks and criteria that Foolbox 3 lacks, native to it: they know Foolbox and EagerPy, nothing else.
 
-One file an attack. Each is called as Foolbox's are, ``attack(model, inputs, criterion, epsilons=...)``,
-on any model that Foolbox wraps.
+One file an attack; those of other libraries are asked in ``others``, and know theirs. Each is called as
+Foolbox's are, ``attack(model, inputs, criterion, epsilons=...)``, on any model that Foolbox wraps.
 """
 
 from .carlini_wagner_l0 import CarliniWagnerL0Attack

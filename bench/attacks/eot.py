@@ -1,7 +1,7 @@
 """Expectation over transformation (Athalye et al. 2018) for attacks that know nothing of random models.
 
-Here belongs how an attack of somebody else's is made to see the mean of several draws. This project's own
-need none of it: they average by themselves, as ``gradient_draws`` says.
+Here belongs how an attack of somebody else's is made to see the mean of several draws. Of this project's own
+those with gradients need none of it: they average by themselves, as ``gradient_draws`` says.
 """
 
 import copy
