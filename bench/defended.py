@@ -24,7 +24,7 @@ from torch.func import functional_call
 
 from bench import process, watching
 from bench.combining import COMBINE, combined
-from bench.own import Own, OwnError, standing_in
+from bench.own import Own, OwnError, State, standing_in
 from bench.results import fingerprint
 from bench.results import identity as identities
 from bench.results.identity import HOOKS
@@ -160,6 +160,8 @@ class Defended:
         self.own = scheme if isinstance(scheme, Own) else None
         # whether the network's own randomness is off: it is the twin
         self.off = False
+        # what it has drawn for every pass, where somebody fixed that
+        self.state: State | None = None
         self.handling: Handling | None = None
         at = scheme.sites if isinstance(scheme, Own) else scheme
         self.scheme = _acting(self.sites, at or {})
@@ -221,7 +223,7 @@ class Defended:
             return None
         given = own.twin if isinstance(own.twin, Defended) else self
         other = given.behind({})
-        other.handling, other.off = None, True
+        other.handling, other.off, other.state = None, True, None
         if given is not self:
             return other
         if isinstance(own.off, str):
@@ -237,6 +239,33 @@ class Defended:
         """The same network behind another scheme, of which one pass makes an answer."""
         other = copy.copy(self)
         other.scheme, other.passes = _acting(self.sites, scheme), 1
+        return other
+
+    def states(self, most: int) -> "list[tuple[float, Defended]] | None":
+        """The same in each state that its draws can be in, and how likely that is.
+
+        It is for networks that draw by ``choose`` alone; whether something else draws as well has to be seen
+        by passes.
+
+        Args:
+            most: How many there may be.
+
+        Returns:
+            None where there are more, or where what draws is no short list; where several passes make an
+            answer, too.
+        """
+        own = self.own
+        if own is None or not self.draws_itself or not own.choose or own.draw is not None:
+            return None
+        stacked = isinstance(self.outputs, Mapping) and "stacked" in self.outputs
+        if is_random(self.scheme) or self.passes > 1 or stacked:
+            return None
+        found = own.states(self.network, most)
+        return None if found is None else [(share, self._in(state)) for share, state in found]
+
+    def _in(self, state: State) -> "Defended":
+        other = copy.copy(self)
+        other.state = state
         return other
 
     def handled(self, handling: Handling) -> "Defended":
@@ -603,7 +632,8 @@ class Behind(nn.Module):
         if own is None:
             with _alone(network):
                 return network(x)
-        with _alone(network), own.acting(network, self.generator, off) as filled, ExitStack() as stack:
+        state = self.defended.state
+        with _alone(network), own.acting(network, self.generator, off, state) as filled, ExitStack() as stack:
             tensors = {**filled, **self._copies(filled, stack)}
             draw = own.drawn if self.defended.draws_itself else _nothing
             if not tensors:

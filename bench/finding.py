@@ -169,6 +169,10 @@ def find(open: Open, network: nn.Module, images: Tensor, labels: Tensor, sizes: 
     failing = batches(put_back, images, sizes)
     copies = len(images) if batches(put_back, images, [COPIES]) else COPIES
     by, p_value = shared(put_back, images[0], copies)
+    if by == "nothing":
+        # what it draws may make no difference there, such as which of several pixels is looked at
+        anywhere = torch.rand(images[0].shape, generator=torch.Generator().manual_seed(0))
+        by, p_value = shared(put_back, anywhere.to(images), copies)
     beside = company(put_back, images) if repeatable else None
     state, error = gradient(put_back, images, labels)
     # what one pass in many changes, too

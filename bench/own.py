@@ -6,6 +6,8 @@ on the way back. How many passes make an answer is in ``combining``; which pass 
 """
 
 import inspect
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,9 @@ class OwnError(SiteError):
         """The same, with the section of the settings that it is about."""
         return f"scheme.{self}"
 
+
+State = Mapping[str, Sequence[int]]
+"""What ``choose`` has drawn: for each name, and each module that has it, the place of its value."""
 
 IDENTITY = "identity"
 """The stand-in that lets a gradient through as it is."""
@@ -161,9 +166,42 @@ class Own:
                 kinds = sorted({type(m).__name__ for m in network.modules()})
                 raise OwnError(f"train_mode: no submodule is a {one.__name__}; there are {', '.join(kinds)}")
 
+    def states(self, network: nn.Module, most: int) -> list[tuple[float, State]] | None:
+        """What ``choose`` can draw in a pass, each with its probability; None if there are more.
+
+        Those that are never drawn aren't among them.
+
+        Args:
+            network: The network.
+            most: How many there may be.
+        """
+        names = []
+        for name, values in self.choose.items():
+            shares = self.weights.get(name, [1.0] * len(values))
+            likely = [(place, share / sum(shares)) for place, share in enumerate(shares) if share > 0]
+            modules = sum(1 for _ in _having(network, name))
+            free = modules if self.each else 1
+            if len(likely) ** free > most:
+                return None
+            names.append(
+                [
+                    (
+                        math.prod(share for _, share in some),
+                        (name, tuple(place for place, _ in some) * (modules // free)),
+                    )
+                    for some in itertools.product(likely, repeat=free)
+                ]
+            )
+        if math.prod(map(len, names)) > most:
+            return None
+        return [
+            (math.prod(share for share, _ in some), dict(of for _, of in some))
+            for some in itertools.product(*names)
+        ]
+
     @contextmanager
     def acting(
-        self, network: nn.Module, generator: torch.Generator, off: bool = False
+        self, network: nn.Module, generator: torch.Generator, off: bool = False, state: State | None = None
     ) -> Iterator[dict[str, Tensor]]:
         """A network as it is for one pass, but for what ``draw`` draws; or for one of its twin.
 
@@ -171,6 +209,7 @@ class Own:
             network: The network.
             generator: What ``choose`` is drawn from.
             off: Whether its randomness is off.
+            state: What ``choose`` has drawn, one of ``states``; None: it draws.
 
         Yields:
             What is to stand in place of parameters and buffers, by name: those that are filled.
@@ -192,7 +231,10 @@ class Own:
                 for name, value in self.on.items():
                     put("on", name, [value] * count(name))
                 for name, values in self.choose.items():
-                    put("choose", name, self._drawn(name, values, count(name), generator))
+                    if state is None:
+                        put("choose", name, self._drawn(name, values, count(name), generator))
+                    else:
+                        put("choose", name, [values[place] for place in state[name]])
             for module in self._training(network):
                 stack.callback(setattr, module, "training", module.training)
                 module.training = not off

@@ -18,9 +18,10 @@ from foolbox.models import Model
 from .base import BatchAttack, Progress, at, draws_are_passes, mean_draws, pass_draws, put, repeat
 from .criteria import holds, margin, take
 
-Trace = Callable[[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray], object]
+Trace = Callable[[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any], object]
 """Called at each checkpoint: how many steps there were by then, all restarts together; rows of the batch; of
-each the mean loss, the share of draws fooled, and the mean margin, unclipped, on the draws of that look."""
+each the mean loss, the share of draws fooled, and the mean margin, unclipped, on the draws of that look; and
+their iterates, of the shape and kind of the inputs."""
 
 NORMS = {"linf": linf, "l2": l2}
 
@@ -269,10 +270,10 @@ class Search:
         self._keep(rows, z, look)
         return look
 
-    def tell(self, step: int, rows: np.ndarray, look: Look) -> None:
-        """Tells who follows the search of a look."""
+    def tell(self, step: int, rows: np.ndarray, look: Look, z: ep.Tensor) -> None:
+        """Tells who follows the search of a look at iterates."""
         if self.trace is not None:
-            self.trace(step, rows, look.loss, look.share, look.margin)
+            self.trace(step, rows, look.loss, look.share, look.margin, z.raw)
 
     def done(self) -> None:
         """Says that all are finished."""

@@ -164,7 +164,7 @@ class RandomizedPGDAttack(BallAttack):
                 look = search.look(path.rows, path.z, goal, loss, logits)
                 path.note(look, gradient)
                 if checkpoint:
-                    search.tell(before + step, path.rows, look)
+                    search.tell(before + step, path.rows, look, path.z)
                 path.keep(np.flatnonzero(~search.finished[path.rows]))
             if last or not len(path.rows):
                 break

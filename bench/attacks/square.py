@@ -138,13 +138,11 @@ class SquareAttack(BallAttack):
                 better = losses < lowest
                 best = rowwise(ep.from_numpy(best, better), tried, best)
                 lowest = np.where(better, losses, lowest)
-            look = None
-            if self.own_pass:
-                look = search.look(rows, tried, search.criterion, loss, logits)
-            elif step in self.looks:
-                look = search.look(rows, best, search.criterion, loss)
-            if look is not None and step in self.looks:
-                search.tell(before + step, rows, look)
+            shown = tried if self.own_pass else best
+            if self.own_pass or step in self.looks:
+                look = search.look(rows, shown, search.criterion, loss, logits if self.own_pass else None)
+                if step in self.looks:
+                    search.tell(before + step, rows, look, shown)
             left = np.flatnonzero(~search.finished[rows])
             if not len(left):
                 break

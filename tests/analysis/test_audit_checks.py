@@ -36,7 +36,7 @@ def fires(test: Test) -> bool:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_v1_fires_where_an_attack_that_knows_the_draw_leaves_more(shared: bool) -> None:
-    known = np.stack([still(0.6)] * 3)
+    known = still(0.6)
     groups = np.arange(IMAGES) // 10 if shared else None
     assert fires(checks.fixed_randomness(left(0.4, shared=shared), known, groups))
     assert not fires(checks.fixed_randomness(left(0.6, shared=shared), known, groups))
@@ -132,8 +132,10 @@ def test_a_loss_that_still_falls_is_unfinished() -> None:
     looks = np.arange(15)[:, None]
     falling, settled, flat = 10.0 - 0.1 * looks, np.exp(-2.0 * looks), 5 + 1e-4 * np.sin(looks)
     rising = looks * 1.0
-    found = checks.unfinished(np.hstack([falling, settled, flat, rising]))
-    assert found.tolist() == [True, False, False, False]
+    # it fell long ago, and not since
+    fell = np.where(looks < 13, 10.0 - looks, -2.0)
+    found = checks.unfinished(np.hstack([falling, settled, flat, rising, fell]))
+    assert found.tolist() == [True, False, False, False, False]
 
 
 def test_success_on_the_way_that_is_not_returned_is_silent() -> None:

@@ -10,7 +10,7 @@ RNG = np.random.default_rng(0)
 CHANCES = RNG.random(40)
 RIGHT = RNG.random((60, 40)) < CHANCES
 TWIN = CHANCES > 0.5
-FIXED = RNG.random((3, 40)) < 0.5
+FIXED = (RNG.random((3, 40)) < 0.5).mean(0)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -58,7 +58,7 @@ def test_draws_that_are_shared_widen_every_interval_of_one_query_and_ten_tries()
 def test_images_that_share_a_known_draw_are_a_cluster() -> None:
     groups = np.arange(40) // 10
     right = np.ones((60, 40), dtype=bool)
-    fixed = np.repeat(np.array([[True, False, True, False]]), 10, axis=1)
+    fixed = np.repeat([1.0, 0.0, 1.0, 0.0], 10)
     apart, together = (figures(Answers(right, False), TWIN, fixed, None, g) for g in (None, groups))
     assert apart.secrecy is not None
     assert together.secrecy is not None
@@ -68,5 +68,5 @@ def test_images_that_share_a_known_draw_are_a_cluster() -> None:
 
 def test_a_figure_by_pass_is_of_pseudo_values() -> None:
     answers = Answers(RIGHT, True)
-    expected = intervals.paired_by_pass(intervals.pseudo_values(any_of(10), RIGHT) - TWIN)
+    expected = intervals.paired_by_pass(intervals.pseudo_values(any_of(10).of_draws, RIGHT) - TWIN)
     assert answers.less(TWIN.astype(float), any_of(10)) == expected

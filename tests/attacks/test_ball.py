@@ -27,11 +27,10 @@ class Shows(BallAttack):
             rows = search.rows
             if not len(rows):
                 break
-            look = search.look(
-                rows, search.inside(rows, search.x[rows] + distance), search.criterion, Loss(margin)
-            )
+            z = search.inside(rows, search.x[rows] + distance)
+            look = search.look(rows, z, search.criterion, Loss(margin))
             self.seen.append(look)
-            search.tell(step, rows, look)
+            search.tell(step, rows, look, z)
 
 
 class Coin(nn.Module):
@@ -129,8 +128,9 @@ def test_a_look_says_what_its_draws_said():
         wrapped(Coin(by=3.0)), torch.zeros(2, 2), torch.zeros(2, dtype=torch.int64), epsilons=1.0,
         trace=lambda *said: seen.append(said),
     )  # fmt: skip
-    ((step, rows, loss, share, mean_margin),) = seen
+    ((step, rows, loss, share, mean_margin, images),) = seen
     assert (step, rows.tolist()) == (0, [0, 1])
+    assert torch.equal(images, torch.full((2, 2), 0.3))
     np.testing.assert_allclose(share, 0.3, atol=0.03)
     np.testing.assert_allclose(loss, 0.7 - 0.3 * 3, atol=0.12)
     np.testing.assert_allclose(mean_margin, loss, atol=1e-6)

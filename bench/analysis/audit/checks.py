@@ -7,6 +7,7 @@ A difference is *beyond* if it is over ``BEYOND`` points and its two-sided p-val
 paired tests of the row, is under ``LEVEL``. Both are our own choice.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,26 +65,18 @@ def missing(name: str, on: On, why: str) -> Check:
     return Check(name, on, "doesn't apply", math.nan, math.nan, why)
 
 
-def apart(one: Answers, other: Answers) -> Difference:
-    """The accuracy that one sample leaves less that of another, on the same draws."""
-    differences = one.right.astype(float) - other.right
-    if one.shared:
-        return intervals.paired_by_pass(differences)
-    return intervals.paired(differences.mean(0))
-
-
 def fixed_randomness(real: Answers, known: np.ndarray, groups: np.ndarray | None) -> Test:
     """V1: an attack that knows the draw leaves less than one that doesn't.
 
     Args:
         real: Of the row's worst samples.
-        known: Whether each image withstands the attacks that know its draw, and these alone, booleans of
-            shape (known draws, images).
+        known: On which share of known draws each image withstands the attack that knows it, and that alone,
+            shape (images,).
         groups: Which images share a known draw.
 
     Source: Carlini et al. (2019), section 5.3: fix the randomness, and the attack must succeed.
     """
-    less = real.less(known.mean(0), groups=groups)
+    less = real.less(known, groups=groups)
     turned = Difference(-less.mean, -less.high, -less.low, less.p)
     return Test("V1", "scheme", turned, "attacks that know the draw leave {} more than those that don't")
 
@@ -110,7 +103,7 @@ def transfer(direct: Answers, of_twin: Answers) -> Test:
     Source: Croce et al. (2022), section 4; Zhang et al. (2024).
     """
     return Test(
-        "V3", "scheme", apart(direct, of_twin), "samples made on the twin leave {} less than direct attacks"
+        "V3", "scheme", direct.apart(of_twin), "samples made on the twin leave {} less than direct attacks"
     )
 
 
@@ -120,7 +113,7 @@ def draws_ladder(rungs: Sequence[Answers]) -> Test:
     Source: Gao et al. (2022), section 4.2.
     """
     return Test(
-        "V4", "scheme", apart(rungs[-2], rungs[-1]), "the last rung of draws a gradient leaves {} less"
+        "V4", "scheme", rungs[-2].apart(rungs[-1]), "the last rung of draws a gradient leaves {} less"
     )
 
 
@@ -129,7 +122,7 @@ def steps_ladder(on: On, half: Answers, whole: Answers) -> Test:
 
     Source: Carlini et al. (2019), section 4.3: doubling the iterations mustn't help.
     """
-    return Test("V5", on, apart(half, whole), "twice the steps leave {} less")
+    return Test("V5", on, half.apart(whole), "twice the steps leave {} less")
 
 
 def unbounded(on: On, left: Answers, clean: float) -> Test:
@@ -153,8 +146,8 @@ def monotone(on: On, half: Answers, whole: Answers, twice: Answers) -> list[Test
     Source: Carlini et al. (2019), section 4.3.
     """
     return [
-        Test("V7", on, apart(whole, half), "the whole ball leaves {} more than half of it"),
-        Test("V7", on, apart(twice, whole), "twice the ball leaves {} more than the whole"),
+        Test("V7", on, whole.apart(half), "the whole ball leaves {} more than half of it"),
+        Test("V7", on, twice.apart(whole), "twice the ball leaves {} more than the whole"),
     ]
 
 
@@ -163,7 +156,7 @@ def gradient_free(on: On, direct: Answers, without: Answers) -> Test:
 
     Source: Athalye et al. (2018), section 3.1; AutoAttack's flag (Croce and Hein 2020).
     """
-    return Test("V8", on, apart(direct, without), "an attack without gradients leaves {} less")
+    return Test("V8", on, direct.apart(without), "an attack without gradients leaves {} less")
 
 
 def luck(name: str, claimed: np.ndarray, answers: Answers) -> Test:
@@ -244,22 +237,21 @@ def indicator(name: str, on: On, flagged: np.ndarray, of: np.ndarray, says: str)
 UNFINISHED = 0.05
 FLAT = 1e-3
 """Of a loss whose whole range is smaller nothing can be told; ours."""
-LAST = 10
 
 
 def unfinished(losses: np.ndarray) -> np.ndarray:
-    """I4: for which images the loss, scaled to its own range, still fell by over 0.05 in the last ten looks.
+    """I4: for which images the loss, scaled to its own range, still fell by over 0.05 at the end.
 
     Args:
-        losses: At each look, lower being better, shape (looks, images).
+        losses: At each look, lower being better, on the same draws at all of them, shape (looks, images).
 
-    Source: Pintor et al. (2022), and the code beside it; the running minimum as there.
+    Source: Pintor et al. (2022), and the code beside it; the running minimum as there. The end are the last
+    ten steps there, and here what lies between the last two looks: of fifteen a fourteenth of the steps.
     """
     low, high = losses.min(0), losses.max(0)
     range_ = np.where(high - low > FLAT, high - low, np.inf)
     scaled = np.minimum.accumulate((losses - low) / range_, axis=0)
-    last = scaled[-min(LAST, len(scaled)) :]
-    flagged: np.ndarray = last.max(0) - last.min(0) > UNFINISHED
+    flagged: np.ndarray = scaled[-2:].max(0) - scaled[-1] > UNFINISHED
     return flagged
 
 
@@ -283,9 +275,7 @@ def worst_of(answers: Mapping[str, Answers], names: Sequence[str]) -> Answers:
         answers: Of each sample, on the same draws.
         names: Which of them.
     """
-    first = answers[names[0]]
-    half = first.draws // 2
-    wrong = np.stack([(~answers[name].right[:half]).sum(0) for name in names])
-    which = wrong.argmax(0)
-    rest = np.stack([answers[name].right[half:] for name in names])
-    return Answers(rest[which, :, np.arange(rest.shape[2])].T, first.shared)
+    first, rest = zip(*(answers[name].halves() for name in names), strict=True)
+    which = np.stack([one.chance for one in first]).argmin(0)
+    given = np.stack([one.right for one in rest])
+    return dataclasses.replace(rest[0], right=given[which, :, np.arange(given.shape[2])].T)

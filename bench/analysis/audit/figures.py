@@ -6,8 +6,10 @@ what is concluded, does not.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import binom
 
 from bench.measuring import intervals, tries
 from bench.measuring.intervals import Difference, Estimate
@@ -17,23 +19,34 @@ TRIES = 10
 VOTERS = 11
 """How many answers ``majority`` is of."""
 
-Figure = Callable[[np.ndarray, int], np.ndarray]
-"""Of the counts of an image's wrong draws, shape (images,), and how many draws there were, a share."""
+
+class Figure(NamedTuple):
+    """A share of an image, of what was seen of it.
+
+    Attributes:
+        of_draws: Of the counts of wrong draws, shape (images,), and how many draws there were.
+        of_chance: Of the chance that one draw is right, shape (images,), where that is known exactly.
+    """
+
+    of_draws: Callable[[np.ndarray, int], np.ndarray]
+    of_chance: Callable[[np.ndarray], np.ndarray]
 
 
-def one_query(wrong: np.ndarray, draws: int) -> np.ndarray:
-    """The share of draws on which an image is right."""
-    return 1 - wrong / draws
+ONE_QUERY = Figure(lambda wrong, draws: 1 - wrong / draws, lambda right: right)
+"""The share of draws on which an image is right."""
 
 
 def any_of(count: int) -> Figure:
     """The chance that it is right on all of so many fresh draws."""
-    return lambda wrong, draws: tries.withstands(wrong, draws, count)
+    return Figure(lambda wrong, draws: tries.withstands(wrong, draws, count), lambda right: right**count)
 
 
 def majority_of(voters: int) -> Figure:
     """The chance that it is right on most of so many fresh draws."""
-    return lambda wrong, draws: tries.majority(wrong, draws, voters)
+    return Figure(
+        lambda wrong, draws: tries.majority(wrong, draws, voters),
+        lambda right: binom.sf(voters // 2, voters, np.clip(right, 0, 1)),
+    )
 
 
 @dataclass(frozen=True)
@@ -41,12 +54,15 @@ class Answers:
     """What a defence answered to one sample of each image, on draws that chose nothing.
 
     Attributes:
-        right: Whether it was the label, booleans of shape (draws, images).
+        right: Whether it was the label, booleans of shape (draws, images), or (states, images).
         shared: Whether all images of a pass see one draw.
+        chances: How likely each state is, shape (states,), where these are all that there are; None:
+            ``right`` is of draws.
     """
 
     right: np.ndarray
     shared: bool
+    chances: np.ndarray | None = None
 
     @property
     def wrong(self) -> np.ndarray:
@@ -59,18 +75,33 @@ class Answers:
         """How many there were."""
         return len(self.right)
 
-    def of_images(self, figure: Figure = one_query) -> np.ndarray:
+    @property
+    def chance(self) -> np.ndarray:
+        """How often each image is right, in [0, 1], shape (images,)."""
+        return self.of_images()
+
+    def of_images(self, figure: Figure = ONE_QUERY) -> np.ndarray:
         """A figure of each image, shape (images,)."""
-        return figure(self.wrong, self.draws)
+        if self.chances is not None:
+            # sums of chances may be off by rounding
+            return figure.of_chance(np.clip(self.chances @ self.right, 0, 1))
+        return figure.of_draws(self.wrong, self.draws)
 
     def accuracy(self) -> Estimate:
         """The share of right answers, with its interval."""
         if self.shared:
             return intervals.two_way(self.right.sum(0), self.right.sum(1))
-        return intervals.estimate(self.right.mean(0))
+        return intervals.estimate(self.chance)
+
+    def halves(self) -> "tuple[Answers, Answers]":
+        """The first half of the draws, to choose by, and the rest; both are all where that is exact."""
+        if self.chances is not None:
+            return self, self
+        half = self.draws // 2
+        return Answers(self.right[:half], self.shared), Answers(self.right[half:], self.shared)
 
     def less(
-        self, other: np.ndarray, figure: Figure = one_query, groups: np.ndarray | None = None
+        self, other: np.ndarray, figure: Figure = ONE_QUERY, groups: np.ndarray | None = None
     ) -> Difference:
         """A figure less what the same images have elsewhere.
 
@@ -81,10 +112,15 @@ class Answers:
         """
         if not self.shared:
             return intervals.paired(self.of_images(figure) - other, groups)
-        by_pass = (
-            self.right.astype(float) if figure is one_query else intervals.pseudo_values(figure, self.right)
-        )
+        one = figure is ONE_QUERY
+        by_pass = self.right.astype(float) if one else intervals.pseudo_values(figure.of_draws, self.right)
         return intervals.paired_by_pass(by_pass - other, groups)
+
+    def apart(self, other: "Answers") -> Difference:
+        """The accuracy that this sample leaves less that of another, on the same draws."""
+        if self.shared:
+            return intervals.paired_by_pass(self.right.astype(float) - other.right)
+        return intervals.paired(self.chance - other.chance)
 
 
 @dataclass(frozen=True)
@@ -127,12 +163,11 @@ def figures(
     Args:
         answers: Of the defence, to each image's worst sample.
         twin: Whether the twin withstands every sample of the pool, booleans of shape (images,).
-        fixed: Whether each known draw withstands every sample, and the attacks that know it, booleans of
-            shape (known draws, images).
+        fixed: On which share of known draws each image withstands every sample, and the attacks that know it,
+            shape (images,).
         baseline: Whether the baseline withstands, as ``twin``.
         groups: Which images share a known draw, shape (images,); None: each has its own.
     """
-    known = None if fixed is None else fixed.mean(0)
     alone = None if twin is None else twin.astype(float)
     other = None if baseline is None else baseline.astype(float)
     ten = any_of(TRIES)
@@ -142,20 +177,20 @@ def figures(
     ) -> Difference | None:
         return None if than is None else answers.less(than, figure, clusters)
 
-    operation = None if known is None or alone is None else intervals.paired(known - alone, groups)
+    operation = None if fixed is None or alone is None else intervals.paired(fixed - alone, groups)
     return Figures(
         real=answers.accuracy(),
         any_of_10=float(answers.of_images(ten).mean()),
         majority=float(answers.of_images(majority_of(VOTERS)).mean()),
         twin=_mean(alone),
-        fixed=_mean(known),
+        fixed=_mean(fixed),
         baseline=_mean(other),
-        worth=less(alone, one_query),
+        worth=less(alone, ONE_QUERY),
         worth_any_of_10=less(alone, ten),
         operation=operation,
-        secrecy=less(known, one_query, groups),
-        any_of_10_less_fixed=less(known, ten, groups),
-        over_baseline=less(other, one_query),
+        secrecy=less(fixed, ONE_QUERY, groups),
+        any_of_10_less_fixed=less(fixed, ten, groups),
+        over_baseline=less(other, ONE_QUERY),
     )
 
 

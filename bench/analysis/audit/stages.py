@@ -1,13 +1,15 @@
 """What an audit attacks, and by what: a fixed plan for each effort, so that it can be resumed and repeated.
 
-Here belongs which attacks are run on what, with how many passes. How one is run, and what is made of its
-samples, does not.
+Here belongs which attacks are run on what, with how many passes, and which are left out if there are fewer.
+How one is run, and what is made of its samples, does not.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from bench.checks import ConfigError
 
 Norm = Literal["linf", "l2"]
 On = Literal["scheme", "twin", "known draw", "baseline"]
@@ -18,13 +20,19 @@ GRADIENT_SIGN = "bench.attacks.GradientSignAttack"
 DEEPFOOL = "bench.attacks.DeepFoolAttack"
 
 KNOWN = 3
-"""How many known draws each image has."""
+"""How many known draws each image has, where there is no short list of them."""
 
 TENTH = 0.1
 """The share of a rate at which most of the gain mustn't be there already."""
 
 FULL = {"linf": 1.0, "l2": math.inf}
 """A ball in which another class's image lies: there an attack has to find one."""
+
+FOLLOWED = 20
+"""Draws, the same for all of them, on which iterates of a random model are looked at on their way."""
+
+LEAVE = 50
+"""Held-out draws that have to be fooled before an image leaves."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Effort:
     Attributes:
         passes: Of an image, at most; a forward one counts a third, and one with a gradient the rest.
         steps: Of the longest attack; others take parts of it.
-        restarts: Of the longest attack on what isn't random.
+        restarts: Of attacks that start at random, on the scheme and on what isn't random.
         held_out: Draws that keep an iterate.
         checkpoints: At how many iterates.
         square: Steps of the attack without gradients.
@@ -51,9 +59,9 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(2_000, 60, 1, 10, 6, 60, 3),
-    "standard": Effort(20_000, 600, 3, 20, 15, 600, 5),
-    "thorough": Effort(200_000, 6_000, 10, 20, 15, 6_000, 10),
+    "quick": Effort(2_000, 48, 1, 10, 6, 30, 3),
+    "standard": Effort(20_000, 500, 3, 20, 15, 500, 5),
+    "thorough": Effort(200_000, 5_000, 5, 20, 15, 5_000, 10),
 }
 
 
@@ -66,36 +74,85 @@ class Stage:
         on: What it attacks.
         target: The attack's class.
         options: What it is made with.
+        rank: What is left out first where there are fewer passes: the highest; 0 never is.
         times: Its ball, in units of epsilon; infinite for one in which an attack can't but succeed.
-        starts: A stage, or several, whose samples it starts from.
+        starts: A stage whose samples it starts from; None: none.
         known: Which known draw it attacks; None: none.
         strength: By what share of their rates the scheme's operations act.
         pool: Whether its samples join the row's pool.
         naive: Whether it is what somebody would have run who didn't know that the defence is random.
+        followed: Whether its iterates are looked at on their way, for what tells that it failed.
     """
 
     name: str
     on: On
     target: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    rank: int = 3
     times: float = 1.0
-    starts: tuple[str, ...] = ()
+    starts: str | None = None
     known: int | None = None
     strength: float = 1.0
     pool: bool = True
     naive: bool = False
+    followed: bool = False
 
     def epsilon(self, epsilon: float, norm: Norm) -> float:
         """The radius of its ball."""
         return FULL[norm] if math.isinf(self.times) else self.times * epsilon
 
+    @property
+    def passes(self) -> float:
+        """Of an image, at most; a forward one counts a third."""
+        options = self.options
+        followed = FOLLOWED * (options["checkpoints"] + 1) / 3 if self.followed else 0.0
+        if self.target == RANDOMIZED_PGD:
+            each = options["steps"] * options.get("gradient_draws", 1)
+            return options.get("restarts", 1) * (each + self._looks + 1 / 3) + self._leaving + followed
+        if self.target == SQUARE:
+            return (2 if options.get("redraw", True) else 1) * options["steps"] * options["draws"] / 3 + (
+                self._looks + self._leaving
+            )
+        # an attack of one step, or of few
+        return 10.0
+
+    @property
+    def _looks(self) -> float:
+        held_out: int = self.options["held_out_draws"]
+        return 0.0 if held_out == 1 else held_out * self.options["checkpoints"] / 3
+
+    @property
+    def _leaving(self) -> float:
+        return 0.0 if self.options["held_out_draws"] == 1 else LEAVE / 3
+
 
 MAIN, HALF, UNBOUNDED, CONTINUED = "margin", "margin, half the steps", "unbounded", "continued"
+CROSS_ENTROPY, SMALLER, LARGER, TENTH_OF_RATE = (
+    "cross-entropy", "half the ball", "twice the ball", "a tenth of the rate"
+)  # fmt: skip
+SQUARE_NAME = "square"
 LADDER = (1, 5, 10, 20)
-"""Draws that a gradient is averaged over, at equal passes."""
+"""Draws that a gradient is averaged over, at equal passes; as far as eight steps are left."""
 
 
-def plan(effort: Effort, norm: Norm, *, twin: bool, baseline: bool, rates: bool, classes: int) -> list[Stage]:
+def rung(draws: int) -> str:
+    """What a rung of the ladder is called."""
+    return MAIN if draws == 1 else f"{MAIN}, {draws} draws"
+
+
+def rungs(effort: Effort) -> list[int]:
+    """The ladder's rungs."""
+    return [draws for draws in LADDER if draws == 1 or effort.steps // draws >= 8]
+
+
+def known(draw: int) -> str:
+    """What stands before the names of attacks that know a draw."""
+    return f"known draw {draw + 1}: "
+
+
+def plan(
+    effort: Effort, norm: Norm, *, twin: bool, baseline: bool, rates: bool, classes: int, draws: int = KNOWN
+) -> list[Stage]:
     """The attacks of a row, in an order in which each comes after those that it starts from.
 
     Args:
@@ -104,78 +161,122 @@ def plan(effort: Effort, norm: Norm, *, twin: bool, baseline: bool, rates: bool,
         twin, baseline: Whether there is one.
         rates: Whether something acts at a rate, of which a tenth can be tried.
         classes: How many: DLR takes three.
+        draws: How many draws are attacked by who knows them: all that there are, where that is a short list.
     """
     return [
         *(_still(effort, norm, "twin", classes) if twin else ()),
         *(_still(effort, norm, "baseline", classes) if baseline else ()),
-        *_known(effort, norm),
-        *_random(effort, norm, twin, rates),
+        *_known(effort, norm, draws),
+        *_random(effort, norm, twin, rates, classes),
         *_naive(norm),
     ]
 
 
+def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float) -> list[Stage]:
+    """As many of them as so many passes allow: of the highest rank the last are left out first.
+
+    Args:
+        stages: The plan.
+        passes: Of an image.
+        besides: What is needed whatever the plan.
+        pooled: What each sample that joins the pool costs more.
+
+    Raises:
+        ConfigError: if not even those of rank 0 fit.
+    """
+
+    def cost(some: Sequence[Stage]) -> float:
+        return besides + sum(stage.passes + pooled * stage.pool for stage in some)
+
+    left = list(stages)
+    while cost(left) > passes:
+        worst = max(left, key=lambda stage: stage.rank)
+        if worst.rank == 0:
+            raise ConfigError(
+                f"audit.passes: expected at least {math.ceil(cost(left))}, which the shortest plan of this "
+                f"effort takes, got {math.floor(passes)}"
+            )
+        last = [stage for stage in left if stage.rank == worst.rank][-1]
+        left = [stage for stage in left if stage is not last and stage.starts != last.name]
+    return left
+
+
 def _pgd(effort: Effort, norm: Norm, steps: int, random: bool, **options: Any) -> dict[str, Any]:
     """Options of an attack by gradients; where nothing is random each iterate tells by itself."""
-    kept = (
-        {"held_out_draws": effort.held_out, "checkpoints": effort.checkpoints}
-        if random
-        else {"held_out_draws": 1}
-    )
+    held_out = effort.held_out if random else 1
+    kept = {"held_out_draws": held_out, "checkpoints": effort.checkpoints}
     return {"norm": norm, "steps": max(1, steps), **kept, **options}
 
 
 def _still(effort: Effort, norm: Norm, on: On, classes: int) -> Iterator[Stage]:
-    def pgd(name: str, steps: int, times: float = 1.0, pool: bool = True, **options: Any) -> Stage:
-        of = _pgd(effort, norm, steps, random=False, **options)
-        return Stage(f"{on}: {name}", on, RANDOMIZED_PGD, of, times=times, pool=pool)
+    def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
+        of = {key: others.pop(key) for key in ("loss", "restarts") if key in others}
+        options = _pgd(effort, norm, steps, random=False, **of)
+        return Stage(f"{on}: {name}", on, RANDOMIZED_PGD, options, rank, **others)
 
-    yield pgd(MAIN, effort.steps, restarts=effort.restarts)
-    yield pgd(HALF, effort.steps // 2)
-    yield pgd("cross-entropy", effort.steps // 2, loss="cross_entropy")
+    steps = effort.steps
+    yield pgd(MAIN, steps, 0, followed=True)
+    yield pgd(HALF, steps // 2, 2)
+    yield pgd(CROSS_ENTROPY, steps // 2, 1, loss="cross_entropy")
+    if effort.restarts > 1:
+        yield pgd("margin, from random points", steps // 2, 3, restarts=1 + effort.restarts)
     if classes > 2:
-        yield pgd("DLR", effort.steps // 2, loss="dlr")
-        yield pgd("multi-targeted", effort.steps // 4, loss="multi_targeted", restarts=min(4, classes - 1))
-    yield pgd("half the ball", effort.steps // 2, times=0.5)
-    yield pgd("twice the ball", effort.steps // 2, times=2, pool=False)
-    yield pgd(UNBOUNDED, max(20, effort.steps // 4), times=math.inf, pool=False)
-    options = {"norm": norm, "steps": effort.square, "draws": 1, "redraw": False}
-    yield Stage(f"{on}: square", on, SQUARE, options)
+        if effort.restarts > 1:
+            yield pgd("DLR", steps // 2, 3, loss="dlr")
+        yield pgd("multi-targeted", steps // 5, 1, loss="multi_targeted", restarts=min(4, classes - 1))
+    yield pgd(SMALLER, steps // 2, 2, times=0.5)
+    yield pgd(LARGER, steps // 2, 2, times=2.0, pool=False)
+    yield pgd(UNBOUNDED, max(20, steps // 4), 2, times=math.inf, pool=False)
+    options = {
+        "norm": norm, "steps": effort.square, "draws": 1, "redraw": False,
+        "held_out_draws": 1, "checkpoints": effort.checkpoints,
+    }  # fmt: skip
+    yield Stage(f"{on}: {SQUARE_NAME}", on, SQUARE, options, 2)
 
 
-def _known(effort: Effort, norm: Norm) -> Iterator[Stage]:
-    for draw in range(KNOWN):
-        steps = effort.steps // 2
+def _known(effort: Effort, norm: Norm, draws: int) -> Iterator[Stage]:
+    # of a long list each draw has fewer
+    steps = min(effort.steps // 2, math.ceil(KNOWN * effort.steps / draws))
+    for draw in range(draws):
         of = _pgd(effort, norm, steps, random=False)
-        yield Stage(f"known draw {draw + 1}: {MAIN}", "known draw", RANDOMIZED_PGD, of, known=draw)
+        yield Stage(f"{known(draw)}{MAIN}", "known draw", RANDOMIZED_PGD, of, 0, known=draw)
     of = _pgd(effort, norm, max(20, effort.steps // 4), random=False)
     yield Stage(
-        f"known draw 1: {UNBOUNDED}", "known draw", RANDOMIZED_PGD, of, times=math.inf, known=0, pool=False
+        f"{known(0)}{UNBOUNDED}", "known draw", RANDOMIZED_PGD, of, 2, times=math.inf, known=0, pool=False
     )
 
 
-def _random(effort: Effort, norm: Norm, twin: bool, rates: bool) -> Iterator[Stage]:
-    def pgd(name: str, steps: int, **others: Any) -> Stage:
+def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int) -> Iterator[Stage]:
+    def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
         of = {key: others.pop(key) for key in ("loss", "gradient_draws", "restarts") if key in others}
-        return Stage(name, "scheme", RANDOMIZED_PGD, _pgd(effort, norm, steps, random=True, **of), **others)
+        options = _pgd(effort, norm, steps, random=True, **of)
+        return Stage(name, "scheme", RANDOMIZED_PGD, options, rank, **others)
 
-    yield pgd(MAIN, effort.steps)
-    yield pgd(HALF, effort.steps // 2)
-    for draws in LADDER[1:]:
-        yield pgd(f"margin, {draws} draws", effort.steps // draws, gradient_draws=draws)
-    yield pgd("cross-entropy", effort.steps // 2, loss="cross_entropy")
-    start = f"twin: {MAIN}" if twin else f"known draw 1: {MAIN}"
-    yield pgd(CONTINUED, effort.steps, starts=(start,))
-    yield pgd("half the ball", effort.steps // 2, times=0.5)
-    yield pgd("twice the ball", effort.steps // 2, times=2.0, pool=False)
-    yield pgd(UNBOUNDED, max(20, effort.steps // 4), times=math.inf, pool=False)
+    steps = effort.steps
+    yield pgd(MAIN, steps, 0, followed=True)
+    yield pgd(HALF, steps // 2, 2)
+    for draws in rungs(effort)[1:]:
+        yield pgd(rung(draws), steps // draws, 2, gradient_draws=draws)
+    yield pgd(CROSS_ENTROPY, steps // 2, 1, loss="cross_entropy")
+    if effort.restarts > 1:
+        yield pgd("margin, from random points", steps // 2, 3, restarts=1 + effort.restarts)
+    if classes > 2 and effort.restarts > 1:
+        yield pgd("multi-targeted", steps // 4, 3, loss="multi_targeted", restarts=min(4, classes - 1))
+    yield pgd(CONTINUED, steps, 1, starts=f"twin: {MAIN}" if twin else f"{known(0)}{MAIN}")
+    yield pgd(SMALLER, steps // 2, 2, times=0.5)
+    yield pgd(LARGER, steps // 2, 2, times=2.0, pool=False)
+    yield pgd(UNBOUNDED, min(steps, 100), 2, times=math.inf, pool=False)
     if rates:
-        yield pgd("a tenth of the rate", effort.steps // 2, strength=TENTH)
-    options = {"norm": norm, "steps": effort.square, "draws": effort.square_draws}
-    yield Stage("square", "scheme", SQUARE, options)
+        yield pgd(TENTH_OF_RATE, steps // 2, 2, strength=TENTH)
+    options = {
+        "norm": norm, "steps": effort.square, "draws": effort.square_draws,
+        "held_out_draws": effort.held_out, "checkpoints": effort.checkpoints,
+    }  # fmt: skip
+    yield Stage(SQUARE_NAME, "scheme", SQUARE, options, 2)
 
 
 def _naive(norm: Norm) -> Iterator[Stage]:
     if norm == "linf":
-        yield Stage("FGSM", "scheme", GRADIENT_SIGN, naive=True)
+        yield Stage("FGSM", "scheme", GRADIENT_SIGN, rank=0, naive=True)
     else:
-        yield Stage("DeepFool", "scheme", DEEPFOOL, naive=True)
+        yield Stage("DeepFool", "scheme", DEEPFOOL, rank=0, naive=True)

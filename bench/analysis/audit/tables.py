@@ -48,7 +48,7 @@ def of_row(row: Row, clean: float | None = None, twin_clean: float | None = None
     }
     for column, name in DIFFERENCES.items():
         of |= _points(column, getattr(found, name))
-    images, draws = row.right.shape[::-1]
+    draws, images = row.right.right.shape
     return {
         **of,
         "images": images,
@@ -77,7 +77,7 @@ def of_attacks(row: Row) -> pd.DataFrame:
             {
                 "attack": name,
                 "on": made.stage.on,
-                "accuracy_left_pct": math.nan if answers is None else 100 * float(answers.right.mean()),
+                "accuracy_left_pct": math.nan if answers is None else 100 * float(answers.chance.mean()),
                 "claimed_pct": 100 * float(made.claimed.mean()),
                 "passes": round(made.passes, 1),
                 "seconds": made.seconds,
@@ -90,15 +90,15 @@ def of_attacks(row: Row) -> pd.DataFrame:
 
 def of_images(row: Row, labels: np.ndarray) -> pd.DataFrame:
     """``images.csv``: on how many draws each sample of each image was wrong, and which is its worst."""
-    frame = pd.DataFrame({f"wrong_draws: {name}": row.counts[i] for i, name in enumerate(row.names)})
+    frame = pd.DataFrame({f"wrong_draws: {name}": row.answers[name].wrong for name in row.names})
     worst = [row.names[place] for place in row.which]
     first = pd.DataFrame(
         {
             "image": np.arange(len(labels)),
             "label": labels,
             "worst": worst,
-            "scored_draws": len(row.right),
-            "scored_wrong": (~row.right).sum(0),
+            "scored_draws": row.right.draws,
+            "scored_wrong": row.right.wrong,
         }
     )
     return pd.concat([first, frame], axis=1)
