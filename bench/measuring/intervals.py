@@ -260,13 +260,16 @@ def paired(differences: np.ndarray, groups: np.ndarray | None = None) -> Differe
     return _student(float(np.mean(differences)), *_adjusted(differences, groups), clusters - 1)
 
 
-def paired_by_pass(differences: np.ndarray, groups: np.ndarray | None = None) -> Difference:
+def paired_by_pass(
+    differences: np.ndarray, groups: np.ndarray | None = None, of_one_pass: bool = False
+) -> Difference:
     """Likewise where all images of a pass see one draw: images and draws are both random.
 
     Args:
         differences: Of each pass and image, in [-1, 1], shape (passes, images); at least 2 of each. For a
             figure that is no mean over passes they are jackknife pseudo-values, see ``pseudo_values``.
         groups: As for ``paired``.
+        of_one_pass: Whether what each image has elsewhere was seen on one pass, whose draw is random, too.
 
     Returns:
         As ``paired``: its variance between images, and between passes, less what is counted in both, but no
@@ -280,6 +283,7 @@ def paired_by_pass(differences: np.ndarray, groups: np.ndarray | None = None) ->
     mean = float(differences.mean())
     by_pass = differences.mean(1)
     of_passes = float(((by_pass - mean) ** 2).sum() / (passes - 1) / passes)
+    of_passes *= 1 + passes if of_one_pass else 1
     cells = differences.size
     both = float(((differences - mean) ** 2).sum() / (cells - 1) / cells)
     variance = max(between + of_passes - both, between, of_passes)

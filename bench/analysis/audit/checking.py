@@ -218,6 +218,11 @@ class Checking:
         assert made.shares is not None
         standing = right > 0.5
         says = "{} of the images not fooled were, on the way"
-        yield checks.indicator("I3", on, checks.silent(made.shares, 1 - right), standing, says)
+        way = stages.on_its_way(made.stage.name)
+        # on the draws that those returned are judged by, or chance would tell
+        shares = (
+            made.shares if way not in self.seen.names else 1 - self._chances(on)[:, [self.seen.of(way)]].T
+        )
+        yield checks.indicator("I3", on, checks.silent(shares, 1 - right), standing, says)
         says = "the loss of {} of the images not fooled still fell at the end"
         yield checks.indicator("I4", on, checks.unfinished(made.losses), standing, says)

@@ -169,7 +169,8 @@ def luck(name: str, claimed: np.ndarray, answers: Answers) -> Test:
 
     Source: Zhang et al. (2024), whose own log has 15.6 points of luck.
     """
-    less = answers.less(1.0 - claimed)
+    # a claim is made on a draw or few
+    less = answers.less(1.0 - claimed, of_one_pass=True)
     return Test("V9", "scheme", less, f"{name} claims {{}} more than fresh draws bear out")
 
 
@@ -259,7 +260,7 @@ def silent(shares: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """I3: which images were fooled on most held-out draws at some look, but aren't by the sample returned.
 
     Args:
-        shares: Of held-out draws that were fooled at each look, shape (looks, images).
+        shares: Of draws that were fooled at each look, shape (looks, images).
         kept: The share of fresh draws that the sample returned fools, shape (images,).
 
     Source: Pintor et al. (2022); that it is most draws is ours, since else chance would flag it.

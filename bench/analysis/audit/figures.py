@@ -101,7 +101,11 @@ class Answers:
         return Answers(self.right[:half], self.shared), Answers(self.right[half:], self.shared)
 
     def less(
-        self, other: np.ndarray, figure: Figure = ONE_QUERY, groups: np.ndarray | None = None
+        self,
+        other: np.ndarray,
+        figure: Figure = ONE_QUERY,
+        groups: np.ndarray | None = None,
+        of_one_pass: bool = False,
     ) -> Difference:
         """A figure less what the same images have elsewhere.
 
@@ -109,12 +113,13 @@ class Answers:
             other: Of each image, in [0, 1], shape (images,).
             figure: Which.
             groups: Which images saw one draw there, shape (images,); None: each its own, or none at all.
+            of_one_pass: Whether they saw a single draw there, where images share one.
         """
         if not self.shared:
             return intervals.paired(self.of_images(figure) - other, groups)
         one = figure is ONE_QUERY
         by_pass = self.right.astype(float) if one else intervals.pseudo_values(figure.of_draws, self.right)
-        return intervals.paired_by_pass(by_pass - other, groups)
+        return intervals.paired_by_pass(by_pass - other, groups, of_one_pass)
 
     def apart(self, other: "Answers") -> Difference:
         """The accuracy that this sample leaves less that of another, on the same draws."""

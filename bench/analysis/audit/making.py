@@ -37,6 +37,7 @@ class Made:
         losses, shares: On its way, of each image's iterate at each look: the margin, no less than 0 on any
             draw, and the share of draws fooled, on the same draws throughout; shape (looks, n). None: it
             isn't followed, or tells nothing.
+        on_its_way: Of a random model, the iterate of each image that fooled most of these; None likewise.
         passes: Of an image; a forward one counts a third.
         seconds: Wall time.
         content: Hash of the arrays.
@@ -47,6 +48,7 @@ class Made:
     claimed: np.ndarray
     losses: np.ndarray | None
     shares: np.ndarray | None
+    on_its_way: np.ndarray | None
     passes: float
     seconds: float
     content: str
@@ -127,7 +129,8 @@ class Making:
         arrays = {name: tensor.numpy() for name, tensor in kept.values.items()}
         self.made[stage.name] = Made(
             stage, arrays["perturbed"], arrays["claimed"], arrays.get("losses"), arrays.get("shares"),
-            kept.about["passes"], kept.about["seconds"], fingerprint.hash_tensors(kept.values),
+            arrays.get("on_its_way"), kept.about["passes"], kept.about["seconds"],
+            fingerprint.hash_tensors(kept.values),
         )  # fmt: skip
 
     def _exact(self, stage: Stage) -> bool:
@@ -181,9 +184,12 @@ class Making:
             iterates = paths[0].iterates(torch.from_numpy(arrays["perturbed"]))
             losses, shares, draws = self._follow(stage, iterates, subject)
             passes += draws * len(iterates) / 3
+            best = np.lexsort((losses, -shares), axis=0)[0]
+            fooling = np.stack([iterates[look, image].numpy() for image, look in enumerate(best)])
             if self._exact(stage):
-                best = np.lexsort((losses, -shares), axis=0)[0]
-                arrays["perturbed"] = np.stack([iterates[b, i].numpy() for i, b in enumerate(best)])
+                arrays["perturbed"] = fooling
+            elif subject.defended.random:
+                arrays["on_its_way"] = fooling
             if stage.followed:
                 arrays["losses"], arrays["shares"] = losses[:-1], shares[:-1]
         seconds = round(sum(one.seconds for one in given), 3)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.analysis.audit import figures, making, pool, verdict
+from bench.analysis.audit import figures, making, pool, stages, verdict
 from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.checking import UNPERTURBED, Checking, Seen
 from bench.analysis.audit.figures import Answers, Figures
@@ -175,6 +175,9 @@ class Audit:
         for name, made in self.making.made.items():
             if made.stage.pool:
                 found[name] = pool.inside(made.images, asked.originals, asked.norm, asked.epsilon)
+            if made.on_its_way is not None:
+                way = pool.inside(made.on_its_way, asked.originals, asked.norm, asked.epsilon)
+                found[stages.on_its_way(name)] = way
         for name, (images, rows) in asked.samples.items():
             brought = asked.originals.copy()
             brought[rows] = images

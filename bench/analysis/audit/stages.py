@@ -135,6 +135,11 @@ LADDER = (1, 5, 10, 20)
 """Draws that a gradient is averaged over, at equal passes; as far as eight steps are left."""
 
 
+def on_its_way(name: str) -> str:
+    """What an attack's best iterates are called, by draws that it hasn't seen."""
+    return f"{name}, on its way"
+
+
 def rung(draws: int) -> str:
     """What a rung of the ladder is called."""
     return MAIN if draws == 1 else f"{MAIN}, {draws} draws"

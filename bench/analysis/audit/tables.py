@@ -69,19 +69,19 @@ def of_checks(row: Row) -> pd.DataFrame:
 
 def of_attacks(row: Row) -> pd.DataFrame:
     """``attacks.csv``: what each attack left, and what the row would be without it."""
+    brought = [name for name in row.names if name not in row.made]
     found = []
-    for name, made in row.made.items():
-        answers = row.answers.get(name)
-        wins = row.which == row.names.index(name) if answers is not None else np.zeros(0, dtype=bool)
+    for name in [*row.made, *brought]:
+        made, answers = row.made.get(name), row.answers.get(name)
         found.append(
             {
                 "attack": name,
-                "on": made.stage.on,
+                "on": "" if made is None else made.stage.on,
                 "accuracy_left_pct": math.nan if answers is None else 100 * float(answers.chance.mean()),
-                "claimed_pct": 100 * float(made.claimed.mean()),
-                "passes": round(made.passes, 1),
-                "seconds": made.seconds,
-                "images_won": int(wins.sum()),
+                "claimed_pct": math.nan if made is None else 100 * float(made.claimed.mean()),
+                "passes": math.nan if made is None else round(made.passes, 1),
+                "seconds": math.nan if made is None else made.seconds,
+                "images_won": sum(row.names[place] == name for place in row.which),
                 "real_without_it_points": row.without.get(name, math.nan),
             }
         )
