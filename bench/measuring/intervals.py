@@ -240,7 +240,7 @@ class Difference(NamedTuple):
     p: float
 
 
-def paired(differences: np.ndarray, groups: np.ndarray | None = None) -> Difference:
+def paired(differences: np.ndarray, groups: np.ndarray | None = None, besides: float = 0.0) -> Difference:
     """The mean of differences of two shares of the same images, with a 95 % interval between images.
 
     As if two images more were there, one without a difference and one with half its weight at 1, half at -1,
@@ -249,6 +249,7 @@ def paired(differences: np.ndarray, groups: np.ndarray | None = None) -> Differe
     Args:
         differences: Of each image, in [-1, 1], shape (images,); at least 2.
         groups: Of which cluster each image is, shape (images,), at least 2 of them; None: of one of its own.
+        besides: The variance of what all images have in common.
 
     Returns:
         The mean as it is; interval and p-value are of the adjusted one.
@@ -257,7 +258,8 @@ def paired(differences: np.ndarray, groups: np.ndarray | None = None) -> Differe
     by simulation (``scripts/coverage.py``).
     """
     clusters = len(differences) if groups is None else len(np.unique(groups))
-    return _student(float(np.mean(differences)), *_adjusted(differences, groups), clusters - 1)
+    centre, variance = _adjusted(differences, groups)
+    return _student(float(np.mean(differences)), centre, variance + besides, clusters - 1)
 
 
 def paired_by_pass(

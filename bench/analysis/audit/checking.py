@@ -155,7 +155,7 @@ class Checking:
             for name, made in self.made.items()
             if made.stage.target == stages.RANDOMIZED_PGD
             and made.stage.on in ("scheme", "known draw")
-            and made.stage.starts is None
+            and not made.stage.starts
             and made.stage.times == made.stage.strength == 1
         ]
 

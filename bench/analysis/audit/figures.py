@@ -116,7 +116,12 @@ class Answers:
             of_one_pass: Whether they saw a single draw there, where images share one.
         """
         if not self.shared:
-            return intervals.paired(self.of_images(figure) - other, groups)
+            besides = 0.0
+            if of_one_pass and self.chances is not None:
+                # all images may have seen one of the states there
+                by_state = self.right.mean(1)
+                besides = float(self.chances @ (by_state - self.chances @ by_state) ** 2)
+            return intervals.paired(self.of_images(figure) - other, groups, besides)
         one = figure is ONE_QUERY
         by_pass = self.right.astype(float) if one else intervals.pseudo_values(figure.of_draws, self.right)
         return intervals.paired_by_pass(by_pass - other, groups, of_one_pass)

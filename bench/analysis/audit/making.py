@@ -7,6 +7,7 @@ stopped goes on where it was, and one that is asked for again passes nothing. Wh
 
 import functools
 import importlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,7 @@ class Making:
             "defended": subject.looker.identity,
             "weights": subject.looker.weights,
             "attack": [said, epsilon],
-            "starts": None if stage.starts is None else self.made[stage.starts].content,
+            "starts": [self.made[name].content for name in stage.starts],
             "images": asked.content,
             "seed": derive_seed(asked.seed, f"audit {stage.name}"),
             "how": [subject.looker.batch_size, subject.looker.threads],
@@ -152,7 +153,7 @@ class Making:
         paths = []
         for group, rows in enumerate(asked.parts(stage.known is not None)):
             path = _Path(torch.from_numpy(asked.originals[rows]))
-            start = None if stage.starts is None else torch.from_numpy(self.made[stage.starts].images[rows])
+            starts = [torch.from_numpy(self.made[name].images[rows]) for name in stage.starts]
             with self._opened(stage, group) as model:
                 given.append(
                     attacking.attack(
@@ -168,7 +169,7 @@ class Making:
                         progress=False,
                         shared_draws=asked.by_pass and stage.on == "scheme",
                         whole_batches=whole,
-                        more=functools.partial(_more, start, path if told else None),
+                        more=functools.partial(_more, starts, path if told else None),
                     )
                 )
             paths.append(path)
@@ -265,11 +266,11 @@ class _Path:
         return torch.stack([*found, last])
 
 
-def _more(start: Tensor | None, path: _Path | None, rows: slice) -> dict[str, Any]:
+def _more(starts: Sequence[Tensor], path: _Path | None, rows: slice) -> dict[str, Any]:
     """What an attack of this project that starts from points, or tells its path, is called with."""
     found: dict[str, Any] = {}
-    if start is not None:
-        found["starting_points"] = start[rows]
+    if starts:
+        found["starting_points"] = torch.stack([start[rows] for start in starts])
     if path is not None:
         found["trace"] = functools.partial(path.note, rows.start)
     return found

@@ -142,7 +142,8 @@ class Audit:
         each = (time.perf_counter() - started) / TIMED
         in_time = None if asked.minutes is None else 60 * asked.minutes / each
         allowed = [limit for limit in (asked.passes, in_time) if limit is not None]
-        many = len(asked.samples) + len(asked.extra) + 1
+        # beside the stages' the images as they are, and the best on an attack's way
+        many = len(asked.samples) + len(asked.extra) + 2
         # of every sample more than the best few alike
         few = many + pool.BEST
         pooled = self._choosing(few + 1) - self._choosing(few)

@@ -22,6 +22,9 @@ DEEPFOOL = "bench.attacks.DeepFoolAttack"
 KNOWN = 3
 """How many known draws each image has, where there is no short list of them."""
 
+STARTS = 8
+"""Known draws, at most, whose samples an attack on the scheme starts from."""
+
 TENTH = 0.1
 """The share of a rate at which most of the gain mustn't be there already."""
 
@@ -59,7 +62,7 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(2_000, 48, 1, 10, 6, 30, 3),
+    "quick": Effort(2_000, 44, 1, 10, 6, 24, 3),
     "standard": Effort(20_000, 500, 3, 20, 15, 500, 5),
     "thorough": Effort(200_000, 5_000, 5, 20, 15, 5_000, 10),
 }
@@ -76,7 +79,7 @@ class Stage:
         options: What it is made with.
         rank: What is left out first where there are fewer passes: the highest; 0 never is.
         times: Its ball, in units of epsilon; infinite for one in which an attack can't but succeed.
-        starts: A stage whose samples it starts from; None: none.
+        starts: Stages whose samples it starts from, in turn; none: at the images.
         known: Which known draw it attacks; None: none.
         strength: By what share of their rates the scheme's operations act.
         pool: Whether its samples join the row's pool.
@@ -90,7 +93,7 @@ class Stage:
     options: Mapping[str, Any] = field(default_factory=dict)
     rank: int = 3
     times: float = 1.0
-    starts: str | None = None
+    starts: tuple[str, ...] = ()
     known: int | None = None
     strength: float = 1.0
     pool: bool = True
@@ -105,10 +108,15 @@ class Stage:
     def passes(self) -> float:
         """Of an image, at most; a forward one counts a third."""
         options = self.options
-        followed = FOLLOWED * (options["checkpoints"] + 1) / 3 if self.followed else 0.0
+        each_look = FOLLOWED if options.get("held_out_draws", 1) > 1 else 1
+        followed = each_look * (options["checkpoints"] + 1) / 3 if self.followed else 0.0
         if self.target == RANDOMIZED_PGD:
             each = options["steps"] * options.get("gradient_draws", 1)
-            return options.get("restarts", 1) * (each + self._looks + 1 / 3) + self._leaving + followed
+            return (
+                max(options.get("restarts", 1), len(self.starts)) * (each + self._looks + 1 / 3)
+                + self._leaving
+                + followed
+            )
         if self.target == SQUARE:
             return (2 if options.get("redraw", True) else 1) * options["steps"] * options["draws"] / 3 + (
                 self._looks + self._leaving
@@ -172,7 +180,7 @@ def plan(
         *(_still(effort, norm, "twin", classes) if twin else ()),
         *(_still(effort, norm, "baseline", classes) if baseline else ()),
         *_known(effort, norm, draws),
-        *_random(effort, norm, twin, rates, classes),
+        *_random(effort, norm, twin, rates, classes, draws),
         *_naive(norm),
     ]
 
@@ -202,7 +210,7 @@ def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float
                 f"effort takes, got {math.floor(passes)}"
             )
         last = [stage for stage in left if stage.rank == worst.rank][-1]
-        left = [stage for stage in left if stage is not last and stage.starts != last.name]
+        left = [stage for stage in left if stage is not last and last.name not in stage.starts]
     return left
 
 
@@ -251,7 +259,7 @@ def _known(effort: Effort, norm: Norm, draws: int) -> Iterator[Stage]:
     )
 
 
-def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int) -> Iterator[Stage]:
+def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, draws: int) -> Iterator[Stage]:
     def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
         of = {key: others.pop(key) for key in ("loss", "gradient_draws", "restarts") if key in others}
         options = _pgd(effort, norm, steps, random=True, **of)
@@ -260,14 +268,19 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int) -
     steps = effort.steps
     yield pgd(MAIN, steps, 0, followed=True)
     yield pgd(HALF, steps // 2, 2)
-    for draws in rungs(effort)[1:]:
-        yield pgd(rung(draws), steps // draws, 2, gradient_draws=draws)
+    for many in rungs(effort)[1:]:
+        yield pgd(rung(many), steps // many, 2, gradient_draws=many)
     yield pgd(CROSS_ENTROPY, steps // 2, 1, loss="cross_entropy")
     if effort.restarts > 1:
         yield pgd("margin, from random points", steps // 2, 3, restarts=1 + effort.restarts)
     if classes > 2 and effort.restarts > 1:
         yield pgd("multi-targeted", steps // 4, 3, loss="multi_targeted", restarts=min(4, classes - 1))
-    yield pgd(CONTINUED, steps, 1, starts=f"twin: {MAIN}" if twin else f"{known(0)}{MAIN}")
+    if twin:
+        yield pgd(CONTINUED, steps, 1, starts=(f"twin: {MAIN}",))
+    if not twin or draws != KNOWN or effort.restarts > 1:
+        # where some draws are fooled together, others may be, too
+        from_known = tuple(f"{known(draw)}{MAIN}" for draw in range(min(draws, STARTS)))
+        yield pgd(f"{CONTINUED} from known draws", steps // 3, 1, starts=from_known)
     yield pgd(SMALLER, steps // 2, 2, times=0.5)
     yield pgd(LARGER, steps // 2, 2, times=2.0, pool=False)
     yield pgd(UNBOUNDED, min(steps, 100), 2, times=math.inf, pool=False)
