@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.api import (
+        Audited,
         ConfigError,
         Dataset,
         Defended,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         Result,
         Sweep,
         WorstCase,
+        audit,
         evaluate,
         load_dataset,
         measure,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Audited",
     "ConfigError",
     "Dataset",
     "Defended",
@@ -37,6 +40,7 @@ __all__ = [
     "Sweep",
     "WorstCase",
     "__version__",
+    "audit",
     "evaluate",
     "load_dataset",
     "measure",

@@ -8,21 +8,23 @@ device.
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench import cell, given, looks, parts, probe
+from bench import auditing, cell, given, looks, parts, probe
+from bench.analysis.audit.verdict import Verdict
 from bench.calling import call_of, undisturbed
 from bench.checks import ConfigError
+from bench.config import MARGIN, AuditConfig
 from bench.defended import Defended as AnyDefended
 from bench.given import Defended
 from bench.looks import Looker
 from bench.opened import Dataset, Sweep
-from bench.outcomes import Measurement, OfAttack, Result, Shown, WorstCase, measured
+from bench.outcomes import Audited, Measurement, OfAttack, Result, Shown, WorstCase, measured
 from bench.own import Own
 from bench.reader import Reader
 from bench.results import fingerprint, sweep
@@ -30,8 +32,8 @@ from bench.results.store import OK, Store
 from bench.training import kept as trained
 
 __all__ = [
-    "ConfigError", "Dataset", "Defended", "Measurement", "Own", "Result", "Sweep", "WorstCase",
-    "evaluate", "load_dataset", "measure", "open_sweep",
+    "Audited", "ConfigError", "Dataset", "Defended", "Measurement", "Own", "Result", "Sweep", "WorstCase",
+    "audit", "evaluate", "load_dataset", "measure", "open_sweep",
 ]  # fmt: skip
 
 
@@ -129,6 +131,75 @@ def evaluate(
         fresh,
         call,
     )
+
+
+def audit(
+    defended: AnyDefended,
+    images: Tensor,
+    labels: Tensor,
+    norm: str = "linf",
+    epsilon: float = 0.1,
+    effort: str = "quick",
+    *,
+    baseline: AnyDefended | None = None,
+    claim: float | None = None,
+    margin: float = MARGIN,
+    attacks: Sequence[Any] | Mapping[str, Any] | None = None,
+    samples: str | Path | Mapping[str, Any] | None = None,
+    clean: tuple[Tensor, Tensor] | None = None,
+    passes: float | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    batch_size: int = 500,
+    threads: int = 1,
+    device: str | torch.device | None = None,
+    store: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Audited:
+    """What the randomness of a defence is worth against an attacker who knows that it is random.
+
+    Args:
+        defended: The network behind its scheme.
+        images: Floats in [0, 1], shape (n, channels, height, width); at least 2.
+        labels: Integers, shape (n,).
+        norm: Of the ball, ``linf`` or ``l2``.
+        epsilon: Its radius, over 0.
+        effort: ``quick``, ``standard`` or ``thorough``: at most 2,000, 20,000 or 200,000 passes an image.
+        baseline: A network that was trained without the scheme, of which nothing is random.
+        claim: An accuracy that somebody states, %.
+        margin: Points from which on a gain counts, over 0; ours.
+        attacks: Further ones, as ``evaluate`` takes them: their samples join the others'.
+        samples: Further samples: an npz, or a mapping, of ``images`` (float32 in [0, 1], shape (m, channels,
+            height, width)) and ``indices`` into the audited images.
+        clean: More images and labels, of which clean accuracies are.
+        passes: Of an image, at most; None: what the effort takes.
+        minutes: Of all, at most, by passes that are timed first.
+        seed, batch_size, threads, device, store: As for ``evaluate``.
+        progress: Called with a line for each thing that is begun, the first of which is an estimate.
+
+    Returns:
+        Tables, the verdict, and each image's worst sample.
+
+    Raises:
+        ConfigError: for what can't be used, in one line, before anything is attacked.
+        AttackError: for an attack of somebody's own that gives back what can't be used.
+        NotFinite: for logits that are not numbers.
+    """
+    config = AuditConfig(norm, epsilon, effort, claim, margin, passes, minutes)
+    config.check()
+    named = [] if attacks is None else given.attacks(attacks)
+    with undisturbed(defended, device, threads), _folder(store) as folder:
+        call = call_of(
+            defended, images, labels, draws=1, criterion="untargeted", goals=None, seed=seed,
+            batch_size=batch_size, threads=threads, store=folder, kept=store is not None, progress=False,
+        )  # fmt: skip
+        found = auditing.of_call(call, config, named, baseline, samples, clean, progress or (lambda _: None))
+    row = found.table.iloc[0]
+    return Audited(
+        found.table, found.checks, found.attacks, found.images,
+        Verdict(row["verdict"] or "", row["verdict_of"] or "", row["why"]),
+        torch.from_numpy(found.worst), found.said,
+    )  # fmt: skip
 
 
 def measure(

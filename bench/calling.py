@@ -81,7 +81,7 @@ class Call:
             model=ModelConfig(name=type(self.defended.network).__name__, _target_=""),
             training=TrainingConfig(name=GIVEN, _target_=""),
             scheme=SchemeConfig(
-                name=_called(self.defended),
+                name=called(self.defended),
                 sites={s: r for s, (_, r) in acting.items()},
                 passes=self.defended.passes,
                 combine=self.defended.combine,
@@ -164,7 +164,7 @@ class Call:
         identity, where = self.identity, self.images.of
         samples = {
             "defended": identity,
-            "attack": [*self._attack(named), named.config.epsilon],
+            "attack": [*self.attack_identity(named), named.config.epsilon],
             "criterion": [self.criterion.kind, self.criterion.k, self.criterion.targets],
             "images": [self.dataset.fingerprint, self.classes, None if where is None else where[1].tolist()],
             "goals": None if self.goals is None else self.goals.tolist(),
@@ -184,7 +184,7 @@ class Call:
             changing=self.changing,
         )  # fmt: skip
 
-    def _attack(self, named: Named) -> list[Any]:
+    def attack_identity(self, named: Named) -> list[Any]:
         """What stands for an attack, and its code."""
         if not self.kept:
             return [named.config.name]
@@ -198,7 +198,7 @@ class Call:
             raise ConfigError(f"store: {error}; or leave store out, and keep nothing") from None
 
 
-def _called(defended: Defended) -> str:
+def called(defended: Defended) -> str:
     """What a scheme is called in a table: its sites and rates."""
     words = [f"{site}={rate:g}" for site, (_, rate) in defended.scheme.items()]
     own = defended.own
@@ -290,7 +290,7 @@ def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Def
             f"labels: {labelled - 1} found, and {name} has {classes} outputs, 0 to {classes - 1}"
         )
     probe.sites(defended, name, few)
-    probe.scheme(defended, _called(defended), few)
+    probe.scheme(defended, called(defended), few)
     return classes, defended, twin
 
 

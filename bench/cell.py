@@ -139,7 +139,7 @@ def not_applicable(config: Config, reason: str) -> dict[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seen:
+class Seen:
     """A cell's network behind its scheme, and its twin, who looks at each, and what draws are like.
 
     Attributes:
@@ -158,7 +158,7 @@ class _Seen:
     twin_drawn: Findings | None
 
 
-def _seen(cell: Cell) -> _Seen:
+def seen_of(cell: Cell) -> Seen:
     """The cell's network, trained first if need be; one that draws by itself is looked into before all else.
 
     Raises:
@@ -171,7 +171,7 @@ def _seen(cell: Cell) -> _Seen:
     if cell.twin_identity is not None:
         twin_looker = dataclasses.replace(looker, identity=cell.twin_identity, weights=of_twin)
     if not defended.draws_itself:
-        return _Seen(trained, defended, looker, None, defended.twin, twin_looker, None)
+        return Seen(trained, defended, looker, None, defended.twin, twin_looker, None)
 
     def found(one: Defended, who: Looker) -> tuple[Defended, Findings]:
         seen = looks.draws(cell.store, who, one, data.x_test, data.y_test)
@@ -183,12 +183,12 @@ def _seen(cell: Cell) -> _Seen:
     twin, twin_drawn = defended.twin, None
     if twin is not None and twin_looker is not None:
         twin, twin_drawn = found(twin, twin_looker)
-    return _Seen(trained, defended, looker, drawn, twin, twin_looker, twin_drawn)
+    return Seen(trained, defended, looker, drawn, twin, twin_looker, twin_drawn)
 
 
 def _walk(cell: Cell) -> dict[str, Any]:
     config, data = cell.config, cell.dataset
-    seen = _seen(cell)
+    seen = seen_of(cell)
     defended, looker, drawn = seen.defended, seen.looker, seen.drawn
     bare = None
     if seen.twin is not None and seen.twin_looker is not None:
@@ -250,7 +250,7 @@ def draws(cell: Cell) -> tuple[Findings | None, Findings | None]:
         NotFinite: for logits that are not numbers.
     """
     with process.threads(cell.config.threads):
-        seen, data = _seen(cell), cell.dataset
+        seen, data = seen_of(cell), cell.dataset
         if seen.drawn is not None:
             return seen.drawn, seen.twin_drawn
         return looks.draws(cell.store, seen.looker, seen.defended, data.x_test, data.y_test), None
@@ -267,7 +267,7 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
         TrainingError: for a network of which nothing could be learnt.
     """
     with process.threads(cell.config.threads):
-        seen = _seen(cell)
+        seen = seen_of(cell)
         if seen.twin is None or seen.twin_looker is None:
             raise ConfigError(
                 "scheme.off: has to be given, since the network without its randomness is asked for"
@@ -275,6 +275,29 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
         right = _clean(cell, seen.twin_looker, seen.twin).right
         _check_worth(cell, seen, right)
     return right, seen.trained.seconds
+
+
+def accuracies(cell: Cell, seen: Seen) -> tuple[float, float | None]:
+    """Accuracy on all test images, of a cell's defence and of its twin, in [0, 1]; None where there is none.
+
+    Args:
+        cell: The cell.
+        seen: Its network behind its scheme.
+
+    Raises:
+        NotFinite: for logits that are not numbers.
+    """
+    with process.threads(cell.config.threads):
+        bare = None
+        if seen.twin is not None and seen.twin_looker is not None:
+            bare = float(_clean(cell, seen.twin_looker, seen.twin).right.mean())
+        if bare is not None and not seen.defended.random:
+            return bare, bare
+        if seen.drawn is not None and seen.drawn.shared:
+            # a single pass would tell of one draw alone
+            whole = _clean_draws(cell, seen.looker, seen.defended)
+            return float((whole.right / whole.draws).mean()), bare
+        return float(_clean(cell, seen.looker, seen.defended).right.mean()), bare
 
 
 def _samples(
@@ -325,7 +348,7 @@ def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
     return looks.clean(cell.store, looker, defended, names, cell.dataset, cell.classes, seed)
 
 
-def _check_worth(cell: Cell, seen: _Seen, right: np.ndarray) -> None:
+def _check_worth(cell: Cell, seen: Seen, right: np.ndarray) -> None:
     """Refuses a network of which nothing could be learnt.
 
     Raises:

@@ -168,6 +168,12 @@ def _keep(given: Namespace) -> None:
         raise ConfigError(str(error)) from None
 
 
+def _audit(given: Namespace) -> None:
+    from bench import run_audit
+
+    run_audit.run(given)
+
+
 def _ls(given: Namespace) -> None:
     if given.what not in ("sites", "draws"):
         if given.settings:
@@ -184,6 +190,7 @@ def _ls(given: Namespace) -> None:
 
 RUNS: dict[str, Callable[[Namespace], None]] = {
     "ls": _ls,
+    "audit": _audit,
     "table": _table,
     "transfer": _transfer,
     "game": _game,

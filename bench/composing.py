@@ -29,7 +29,7 @@ from bench.axes import GROUPS
 from bench.checks import ConfigError
 from bench.choices import WORDS, check_folder, conf_dir, switches
 from bench.command import of_file
-from bench.config import Config, SchemeConfig
+from bench.config import MARGIN, AuditSettings, Config, SchemeConfig
 from bench.results.files import log
 
 EXTRA = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers"}
@@ -44,6 +44,9 @@ def register() -> None:
     schema = OmegaConf.structured(_Composed)
     _open(schema)
     ConfigStore.instance().store(name="bench_schema", node=schema)
+    audited = OmegaConf.structured(_ComposedAudit)
+    _open(audited)
+    ConfigStore.instance().store(name="audit_schema", node=audited)
     OmegaConf.register_new_resolver("bench.expanduser", os.path.expanduser, replace=True)
 
 
@@ -64,6 +67,29 @@ class _Composed(Config):
     )
 
 
+@dataclass
+class _Section:
+    """What ``AuditSettings`` has, before it is checked."""
+
+    claim: Any = None
+    margin: Any = MARGIN
+    baseline: Any = None
+    passes: Any = None
+    minutes: Any = None
+    samples: Any = None
+
+
+@dataclass
+class _ComposedAudit(_Composed):
+    """Of an audit, before it is checked."""
+
+    norm: Any = "linf"
+    epsilon: Any = 0.1
+    effort: Any = "quick"
+    attacks: Any = None
+    audit: _Section = field(default_factory=_Section)
+
+
 def _open(node: DictConfig) -> None:
     """Lets options, sites and rates have entries that no file names, which Hydra else asks a ``+`` for.
 
@@ -78,8 +104,12 @@ def _open(node: DictConfig) -> None:
                 OmegaConf.set_struct(part, False)
 
 
-def typed(composed: DictConfig) -> Config:
+def typed(composed: DictConfig, besides: Sequence[str] = ()) -> Config:
     """A composed configuration as a checked ``Config``; each choice is named after its file.
+
+    Args:
+        composed: By Hydra.
+        besides: Keys that are no settings of a cell.
 
     Raises:
         As ``config.typed``.
@@ -87,7 +117,7 @@ def typed(composed: DictConfig) -> Config:
     hydras = composed.hydra if "hydra" in composed else HydraConfig.get()
     chosen = hydras.runtime.choices
     _say_hidden(chosen, [source.path for source in hydras.runtime.config_sources if source.schema == "file"])
-    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    own = OmegaConf.masked_copy(composed, [str(k) for k in composed if k not in ("hydra", *besides)])
     with open_dict(own):
         for group in GROUPS:
             if group not in chosen:
@@ -96,7 +126,7 @@ def typed(composed: DictConfig) -> Config:
         own.scheme = switches(OmegaConf.to_container(own.scheme))
         twin = own.scheme.get("twin")
         if isinstance(twin, str):
-            own.scheme.twin = _model(twin, [o for o in hydras.overrides.hydra if "searchpath" in o])
+            own.scheme.twin = _model(twin, composed)
     try:
         return settings.typed(own)
     except OmegaConfBaseException as error:
@@ -105,6 +135,18 @@ def typed(composed: DictConfig) -> Config:
         # of the other groups it would have come up when they were composed
         words = str(error.msg).splitlines()[0]
         raise ConfigError(f"scheme={chosen['scheme']}: {words}") from None
+
+
+def audited(composed: DictConfig) -> tuple[Config, AuditSettings]:
+    """A composed configuration of an audit: its cell's, and what it asks.
+
+    Raises:
+        As ``config.typed``.
+    """
+    plain: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(composed, list(AuditSettings.KEYS)), resolve=True
+    )
+    return typed(composed, AuditSettings.KEYS), AuditSettings.of(plain)
 
 
 _said: set[str] = set()
@@ -127,25 +169,35 @@ def _say_hidden(chosen: Mapping[str, Any], folders: Sequence[str]) -> None:
                 log.warning("%s", words)
 
 
-def _model(name: str, where: Sequence[str]) -> dict[str, Any]:
-    """The settings of a file of conf/model, for the twin of a scheme.
+def again(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes besides, with files from the same folders.
 
     Args:
-        name: The file's.
-        where: Overrides that say in which folders it may be.
+        composed: What it has composed.
+        overrides: As on the command line.
+
+    Raises:
+        HydraException: for what can't be composed.
+    """
+    hydras = composed.hydra if "hydra" in composed else HydraConfig.get()
+    running = GlobalHydra.instance().hydra
+    assert running is not None
+    return running.compose_config(
+        "config",
+        overrides=[*(o for o in hydras.overrides.hydra if "searchpath" in o), *overrides],
+        run_mode=RunMode.RUN,
+        with_log_configuration=False,
+    )
+
+
+def _model(name: str, composed: DictConfig) -> dict[str, Any]:
+    """The settings of a file of conf/model, for the twin of a scheme.
 
     Raises:
         ConfigError: if there is no such file.
     """
-    running = GlobalHydra.instance().hydra
-    assert running is not None
     try:
-        found = running.compose_config(
-            "config",
-            overrides=[*where, f"model='{name}'"],
-            run_mode=RunMode.RUN,
-            with_log_configuration=False,
-        )
+        found = again(composed, [f"model='{name}'"])
     except MissingConfigException as error:
         words = one_line(error)
         raise ConfigError(f"scheme.twin: {words.removeprefix('model=')}") from None

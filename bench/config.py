@@ -8,12 +8,13 @@ What stands under "Attributes" is what docs/reference/settings.md says of a key 
 
 import dataclasses
 import functools
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -449,6 +450,113 @@ class Config:
             raise ConfigError(f"name: expected a folder's name inside output_dir, got {self.name!r}")
         if parts[0] == "store":
             raise ConfigError("name: 'store' is where records and checkpoints are; choose another")
+
+
+MARGIN = 5.0
+"""Points that a gain must be worth to count in an audit: our own choice."""
+
+LARGEST = {"linf": 1.0, "l2": math.inf}
+"""An audit's norms, and the largest ball of each: a larger one holds no other image."""
+
+EFFORTS = ("quick", "standard", "thorough")
+"""How much an audit does."""
+
+
+@dataclass
+class AuditConfig:
+    """What an audit asks of a defence, beside the settings of its cell.
+
+    Attributes:
+        norm: Of the ball, ``linf`` or ``l2``.
+        epsilon: Its radius, over 0; for linf up to 1.
+        effort: ``quick`` (at most 2,000 passes an image), ``standard`` (20,000) or ``thorough`` (200,000).
+        claim: An accuracy that somebody states, %; null: none.
+        margin: Points from which on a gain counts, over 0.
+        passes: Of an image, at most; null: what the effort takes.
+        minutes: Of all, at most, by passes that are timed first; null: whatever it takes.
+    """
+
+    norm: str = "linf"
+    epsilon: Any = 0.1
+    effort: str = "quick"
+    claim: Any = None
+    margin: Any = MARGIN
+    passes: Any = None
+    minutes: Any = None
+
+    def check(self, section: str = "") -> None:
+        """Replaces what stands for a number by it.
+
+        Args:
+            section: What stands before the keys of a section, with its dot.
+
+        Raises:
+            ConfigError: for a value that is out of its range.
+        """
+        check_choice("norm", self.norm, tuple(LARGEST))
+        check_choice("effort", self.effort, EFFORTS)
+        self.epsilon = number("epsilon", self.epsilon)
+        largest = LARGEST[self.norm]
+        if not 0 < self.epsilon < math.inf or self.epsilon > largest:
+            upper = "" if math.isinf(largest) else f", up to {largest:g} for {self.norm}"
+            raise ConfigError(f"epsilon: expected a number over 0{upper}, got {self.epsilon:g}")
+        for key in ("claim", "margin", "passes", "minutes"):
+            given = getattr(self, key)
+            if given is None and key != "margin":
+                continue
+            value = number(f"{section}{key}", given)
+            setattr(self, key, value)
+            if key == "claim" and not 0 <= value <= 100:
+                raise ConfigError(f"{section}claim: expected an accuracy in %, 0 to 100, got {value:g}")
+            if key != "claim" and not 0 < value < math.inf:
+                raise ConfigError(f"{section}{key}: expected a number over 0, got {value:g}")
+
+
+@dataclass
+class AuditSettings:
+    """An audit's settings beside those of its cell, as the command takes them.
+
+    Attributes:
+        asked: What is asked.
+        attacks: Names of further attacks.
+        baseline: Settings of a network without the scheme that differ from the cell's; None: there is none.
+        samples: A file of further samples; None: there is none.
+    """
+
+    asked: AuditConfig
+    attacks: list[str]
+    baseline: dict[str, Any] | None
+    samples: str | None
+
+    KEYS: ClassVar[tuple[str, ...]] = ("norm", "epsilon", "effort", "attacks", "audit")
+    """What it is made of."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "AuditSettings":
+        """From what was composed under ``KEYS``.
+
+        Raises:
+            ConfigError: for a value that is out of its range.
+        """
+        section = dict(given["audit"])
+        baseline, samples = section.pop("baseline"), section.pop("samples")
+        for key in ("norm", "effort"):
+            if not isinstance(given[key], str):
+                raise ConfigError(f"{key}: expected a name, got {given[key]!r}")
+        asked = AuditConfig(given["norm"], given["epsilon"], given["effort"], **section)
+        asked.check("audit.")
+        named = given["attacks"]
+        named = [named] if isinstance(named, str) else [] if named is None else named
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            raise ConfigError(f"attacks: expected names of conf/attack, such as +mine, got {named!r}")
+        if baseline is not None and not isinstance(baseline, Mapping):
+            raise ConfigError(
+                f"audit.baseline: expected settings that differ, such as {{train_rate: 0}}, got {baseline!r}"
+            )
+        if samples is not None and not isinstance(samples, str):
+            raise ConfigError(f"audit.samples: expected a file, got {samples!r}")
+        attacks = [one.removeprefix("+") for one in named]
+        return cls(asked, attacks, None if baseline is None else dict(baseline), samples)
 
 
 @functools.cache

@@ -174,6 +174,23 @@ def _search(parser: Parser) -> None:
     )
 
 
+def _audit(parser: Parser) -> None:
+    _settings(parser)
+    _config_dir(parser)
+    parser.add_argument(
+        "--multirun",
+        "-m",
+        action="store_true",
+        help="every combination of values separated by commas is a row",
+    )
+    parser.add_argument(
+        "--samples",
+        metavar="FILE",
+        type=Path,
+        help="an npz of further samples: images, float32 in [0, 1], and indices into the audited images",
+    )
+
+
 def _paper(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", choices=PAPERS, help=" or ".join(PAPERS))
     parser.add_argument(
@@ -234,6 +251,38 @@ Examples:
   python -m bench ls sites model=two_conv
   python -m bench ls draws scheme=fc""",
         _ls,
+    ),
+    "audit": Command(
+        "what a defence's randomness is worth against an attacker who knows that it is random",
+        """\
+Attacks a defence in one ball by a fixed plan, as an attacker does who knows weights, operation and rates,
+and not the draw: the defence itself, the same network without randomness (its twin), and draws that are
+known. All samples are scored on fresh draws of the defence, and on its twin; the difference is what the
+randomness is worth, for one query and for ten. Says what of that can't be relied on, and a verdict.
+
+Settings are those of python -m bench.run, but for attack, criterion, count and evaluation; and:
+
+  norm            linf      or l2
+  epsilon         0.1       the ball's radius
+  effort          quick     at most 2,000 passes of each image; standard: 20,000; thorough: 200,000
+  attacks         null      attacks=+NAME: its samples join the plan's; or [NAME, NAME]
+  samples         100       how many images: the first of the test set, right or wrong
+  audit.claim     null      an accuracy that somebody states, %
+  audit.margin    5         points from which on a gain counts
+  audit.baseline  null      settings of a network without the scheme that differ, such as {train_rate: 0}
+  audit.passes    null      of each image, at most; what there are none for is said
+  audit.minutes   null      of a row, at most, by passes that are timed first""",
+        f"""\
+Writes audit.csv (a row a scheme), checks.csv, attacks.csv, images.csv, and samples/ (each image's worst one,
+in the form that --samples takes) into output_dir/name, outputs/audit; everything that was attacked or looked
+at into output_dir/store, so that the same command goes on from there.
+Exit status: 0; 1 if a row failed, or a file can't be written; 2 for a setting that can't be used;
+{_STOPPED}.
+
+Examples:
+  python -m bench audit scheme=fc dataset=mnist norm=linf epsilon=0.1
+  python -m bench audit -m scheme=input,feature,fc,all norm=linf epsilon=0.1,0.2""",
+        _audit,
     ),
     "table": Command(
         "a sweep's table and heatmaps, written again from what is done",

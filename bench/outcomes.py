@@ -6,6 +6,7 @@ Here belongs what can be asked of results that are there. How they come about do
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from bench import looks
 from bench.analysis import summary
+from bench.analysis.audit import tables
+from bench.analysis.audit.verdict import Verdict
 from bench.calling import Call
 from bench.checks import ConfigError
 from bench.config import AttackConfig
@@ -165,6 +168,46 @@ class Result:
             spread = [intervals.Estimate(one.mean, math.nan, math.nan) for one in spread]
         table = measured(call, "worst case", left, *spread)
         return WorstCase(left, success, accuracy, table, names, images)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Audited:
+    """What ``audit`` found.
+
+    Attributes:
+        table: One row, with the columns of audit.csv.
+        checks: A row for each check that was made.
+        attacks: A row for each attack.
+        images: A row for each image.
+        verdict: ``refuted``, ``suspicious``, ``undecided`` or ``nothing found``, and why; where nothing is
+            random, why alone.
+        samples: Each image's worst sample, float32 in [0, 1], shape (n, channels, height, width).
+        said: The threat model, how much was done, and what was not tried.
+    """
+
+    table: pd.DataFrame
+    checks: pd.DataFrame
+    attacks: pd.DataFrame
+    images: pd.DataFrame
+    verdict: Verdict
+    samples: Tensor
+    said: str
+
+    def __repr__(self) -> str:
+        return "\n".join([tables.terminal(self.table, ["scheme", "norm", "epsilon"]), self.said])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes audit.csv, checks.csv, attacks.csv, images.csv, and samples.npz, which ``samples`` takes.
+
+        Raises:
+            OSError: if they can't be written.
+        """
+        where = Path(folder).expanduser()
+        where.mkdir(parents=True, exist_ok=True)
+        for name in ("checks", "attacks", "images"):
+            getattr(self, name).to_csv(where / f"{name}.csv", index=False)
+        self.table.to_csv(where / "audit.csv", index=False)
+        np.savez(where / "samples.npz", images=self.samples.numpy(), indices=np.arange(len(self.samples)))
 
 
 def measured(

@@ -56,7 +56,8 @@ class Asked:
         effort: How much is done.
         seed: Of everything.
         claim, margin: Of the verdict.
-        extra: Further attacks: names, and each what it is made from and made as, with Foolbox's call.
+        extra: Further attacks on the scheme: names, and each as it is, with Foolbox's call, and what stands
+            for it in a key.
         samples: Further samples by name: images, shape (m, channels, height, width), and which of ``x`` they
             are of, shape (m,).
         progress: Called with what is being done.
@@ -83,6 +84,11 @@ class Asked:
     progress: Callable[[str], None]
     passes: float | None = None
     minutes: float | None = None
+
+    @property
+    def random(self) -> bool:
+        """Whether the scheme is."""
+        return self.scheme.defended.random
 
     @property
     def by_pass(self) -> bool:
@@ -113,8 +119,11 @@ class Asked:
     def states(self) -> list[tuple[float, Defended]] | None:
         """The defence in each state that its draws can be in, and how likely that is, where that is all.
 
-        None where there are many, or where anything else draws: then passes in one state would differ.
+        What isn't random is in one. None where there are many, or where anything else draws: then passes in
+        one state would differ.
         """
+        if not self.random:
+            return [(1.0, self.scheme.defended)]
         found = self.scheme.defended.states(STATES)
         if found is None:
             return None

@@ -90,24 +90,24 @@ class Checking:
         return sorted([*checks.decided(tests), *rest], key=lambda check: ORDER.index(check.name))
 
     def _made(self) -> Iterator[Test | Check]:
-        yield from self._of_randomness()
-        yield from self._compared("scheme", "", self.seen.answers)
+        if self.asked.random:
+            yield from self._of_randomness()
+            yield from self._compared("scheme", "", self.seen.answers)
+            clean = float(self.seen.known[0, 0].mean())
+            yield self._unbounded("known draw", f"{stages.known(0)}{UNBOUNDED}", clean)
+            yield checks.resubmission(self.figures)
+            yield self._present()
+            yield checks.no_benefit(self.figures, self.asked.margin)
         for on, right in (("twin", self.seen.twin), ("baseline", self.seen.baseline)):
             if right is not None:
                 answers = {
                     name: Answers(one[None], False) for name, one in zip(self.seen.names, right, strict=True)
                 }
                 yield from self._compared(on, f"{on}: ", answers)  # type: ignore[arg-type]
-        yield self._unbounded(
-            "known draw", f"{stages.known(0)}{UNBOUNDED}", float(self.seen.known[0, 0].mean())
-        )
         for name, made in self.made.items():
             # of what doesn't draw a claim holds or doesn't, which is no luck
             if made.stage.on == "scheme" and name in self.seen.answers and made.stage.strength == 1:
                 yield checks.luck(name, made.claimed, self.seen.answers[name])
-        yield checks.resubmission(self.figures)
-        yield self._present()
-        yield checks.no_benefit(self.figures, self.asked.margin)
         yield from self._indicators()
 
     def _missing(self, name: str, on: On, *needed: str) -> Check | None:

@@ -21,7 +21,7 @@ from bench.analysis.audit.asked import Asked, Subject
 from bench.analysis.audit.stages import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
 from bench.attacks import criteria
 from bench.defended import Defended
-from bench.results import fingerprint, identity
+from bench.results import fingerprint
 from bench.results import store as stores
 from bench.results.fingerprint import derive_seed
 from bench.results.store import Kept
@@ -91,24 +91,23 @@ class Making:
         """
         module, _, name = stage.target.rpartition(".")
         target = getattr(importlib.import_module(module), name)
-        said = [stage.target, dict(stage.options)]
-        self._remember(stage, target, target(**stage.options), said)
+        said = [stage.target, dict(stage.options), fingerprint.code(target)]
+        self._remember(stage, target(**stage.options), said)
 
-    def bring(self, name: str, target: Any, run: Any) -> None:
+    def bring(self, name: str, run: Any, said: Any) -> None:
         """Makes somebody's own attack on the scheme.
 
         Args:
             name: What it is called.
-            target: What it was made from; None: it was given as an object.
             run: It, with Foolbox's call.
+            said: What stands for it in a key.
 
         Raises:
             AttackError, NotFinite: as ``attacking.attack`` does.
         """
-        said = identity.thing(run, f"attack {name}")
-        self._remember(Stage(name, "scheme", name), target or type(run), run, said)
+        self._remember(Stage(name, "scheme", name), run, said)
 
-    def _remember(self, stage: Stage, target: Any, run: Any, said: Any) -> None:
+    def _remember(self, stage: Stage, run: Any, said: Any) -> None:
         asked, subject = self.asked, self.asked.subject(stage.on)
         epsilon = min(stage.epsilon(asked.epsilon, asked.norm), float(np.sqrt(asked.originals[0].size)))
         decides = {
@@ -124,7 +123,7 @@ class Making:
             "seed": derive_seed(asked.seed, f"audit {stage.name}"),
             "how": [subject.looker.batch_size, subject.looker.threads],
             "versions": fingerprint.versions(),
-            "code": fingerprint.code(attacking, __name__, target),
+            "code": fingerprint.code(attacking, __name__),
         }  # fmt: skip
         kept = asked.store.remember("samples", decides, lambda: self._attack(stage, run, epsilon, subject))
         arrays = {name: tensor.numpy() for name, tensor in kept.values.items()}

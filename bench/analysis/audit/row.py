@@ -6,7 +6,7 @@ in ``seeing``, what is computed in ``figures`` and ``checks``, what it means in 
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from bench.analysis.audit.making import Made, Making
 from bench.analysis.audit.seeing import Seeing
 from bench.analysis.audit.stages import KNOWN, Stage, plan, within
 from bench.analysis.audit.verdict import Check, Verdict
+from bench.measuring.intervals import Difference
 
 TIMED = 5
 """Passes with a gradient by which it is estimated how long a row takes."""
@@ -94,9 +95,9 @@ class Audit:
         for stage in chosen:
             asked.progress(stage.name)
             self.making.make(stage)
-        for name, (target, run) in asked.extra.items():
+        for name, (run, said_of_it) in asked.extra.items():
             asked.progress(name)
-            self.making.bring(name, target, run)
+            self.making.bring(name, run, said_of_it)
         asked.progress("choosing and scoring")
         seen, which, tensors = self._seen()
         found = self._figures(seen)
@@ -120,8 +121,12 @@ class Audit:
 
     def _plan(self) -> list[Stage]:
         asked = self.asked
+        if not asked.random:
+            # it is its own twin
+            return plan(asked.effort, asked.norm, twin=True, baseline=False, classes=asked.classes)
         return plan(
-            asked.effort, asked.norm, twin=asked.twin is not None, baseline=asked.baseline is not None,
+            asked.effort, asked.norm, random=True,
+            twin=asked.twin is not None, baseline=asked.baseline is not None,
             rates=bool(asked.scheme.defended.scheme), classes=asked.classes,
             draws=KNOWN if asked.states is None else len(asked.states),
         )  # fmt: skip
@@ -141,14 +146,14 @@ class Audit:
         self._timed()
         each = (time.perf_counter() - started) / TIMED
         in_time = None if asked.minutes is None else 60 * asked.minutes / each
-        allowed = [limit for limit in (asked.passes, in_time) if limit is not None]
+        allowed = min(limit for limit in (asked.effort.passes, asked.passes, in_time) if limit is not None)
         # beside the stages' the images as they are, and the best on an attack's way
         many = len(asked.samples) + len(asked.extra) + 2
         # of every sample more than the best few alike
         few = many + pool.BEST
         pooled = self._choosing(few + 1) - self._choosing(few)
         besides = self._choosing(few) - pool.BEST * pooled
-        chosen = within(every, min(allowed), besides, pooled) if allowed else list(every)
+        chosen = within(every, allowed, besides, pooled)
         passes = besides + sum(stage.passes + pooled * stage.pool for stage in chosen)
         asked.progress(
             f"at most {passes:.0f} passes of {len(asked.x)} images, {passes * each / 60:.1f} minutes by "
@@ -204,13 +209,18 @@ class Audit:
         return seen, which, tensors
 
     def _figures(self, seen: Seen) -> Figures:
-        return figures.figures(
+        found = figures.figures(
             seen.right,
             None if seen.twin is None else np.asarray(seen.twin.all(0)),
             seen.shares @ seen.known.all(1),
             None if seen.baseline is None else np.asarray(seen.baseline.all(0)),
             self.asked.groups,
         )
+        if self.asked.random:
+            return found
+        # it is its own twin, by construction
+        zero = Difference(0.0, 0.0, 0.0, 1.0)
+        return replace(found, worth=zero, worth_any_of_10=zero, operation=zero, secrecy=zero)
 
     def _strongest(self, answers: Mapping[str, Answers]) -> tuple[str, dict[str, float]]:
         """The attack without which the accuracy would rise most, and for each by how many points."""

@@ -164,23 +164,32 @@ def known(draw: int) -> str:
 
 
 def plan(
-    effort: Effort, norm: Norm, *, twin: bool, baseline: bool, rates: bool, classes: int, draws: int = KNOWN
+    effort: Effort,
+    norm: Norm,
+    *,
+    classes: int,
+    twin: bool,
+    baseline: bool = False,
+    random: bool = False,
+    rates: bool = False,
+    draws: int = KNOWN,
 ) -> list[Stage]:
     """The attacks of a row, in an order in which each comes after those that it starts from.
 
     Args:
         effort: How much is done.
         norm: Of the ball.
-        twin, baseline: Whether there is one.
-        rates: Whether something acts at a rate, of which a tenth can be tried.
         classes: How many: DLR takes three.
+        twin, baseline: Whether there is one.
+        random: Whether the scheme is.
+        rates: Whether something acts at a rate, of which a tenth can be tried.
         draws: How many draws are attacked by who knows them: all that there are, where that is a short list.
     """
     return [
         *(_still(effort, norm, "twin", classes) if twin else ()),
         *(_still(effort, norm, "baseline", classes) if baseline else ()),
-        *_known(effort, norm, draws),
-        *_random(effort, norm, twin, rates, classes, draws),
+        *(_known(effort, norm, draws) if random else ()),
+        *(_random(effort, norm, twin, rates, classes, draws) if random else ()),
         *_naive(norm),
     ]
 

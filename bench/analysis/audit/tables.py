@@ -4,13 +4,15 @@ Here belongs which columns there are and what they say. What is in them is compu
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.row import Row
+from bench.analysis.audit.stages import RANDOMIZED_PGD
 from bench.measuring.intervals import Difference
 
 SHARES = ("any_of_10", "majority", "twin", "fixed", "baseline")
@@ -23,16 +25,15 @@ DIFFERENCES = {
 }
 
 
-def of_row(row: Row, clean: float | None = None, twin_clean: float | None = None) -> dict[str, Any]:
+def of_row(row: Row, accuracies: tuple[float, float | None] | None = None) -> dict[str, Any]:
     """The columns of ``audit.csv`` for one row, but for those that name it.
 
     Args:
         row: What was found.
-        clean, twin_clean: Accuracy in [0, 1] on more images than were audited; None: on these.
+        accuracies: Of the defence and its twin in [0, 1] on more images than were audited; None: on these.
     """
     found = row.figures
-    clean = row.clean if clean is None else clean
-    twin_clean = row.twin_clean if twin_clean is None else twin_clean
+    clean, twin_clean = (row.clean, row.twin_clean) if accuracies is None else accuracies
     naive, claimed = row.naive
     of: dict[str, Any] = {
         "clean_pct": 100 * clean,
@@ -51,11 +52,13 @@ def of_row(row: Row, clean: float | None = None, twin_clean: float | None = None
     draws, images = row.right.right.shape
     return {
         **of,
+        "attacks": len(row.made),
         "images": images,
         "draws": draws,
         "passes": round(row.passes),
         "seconds": round(row.seconds, 1),
         "verdict": row.verdict.name,
+        "verdict_of": row.verdict.claim,
         "why": row.verdict.why,
     }
 
@@ -104,9 +107,69 @@ def of_images(row: Row, labels: np.ndarray) -> pd.DataFrame:
     return pd.concat([first, frame], axis=1)
 
 
-def samples(row: Row) -> Mapping[str, np.ndarray]:
-    """Each image's worst sample, in the form in which others bring theirs: ``images`` and ``indices``."""
-    return {"images": row.worst, "indices": np.arange(len(row.which))}
+def said(row: Row, asked: Asked) -> str:
+    """What stands below a row: the threat model, how much was done, and what was not tried."""
+    gradients = sum(made.stage.target == RANDOMIZED_PGD for made in row.made.values())
+    draws = "all states of its draws" if row.right.chances is not None else f"{row.right.draws} draws"
+    words = [
+        "the attacker knows weights, operation and rates, not the draw; a new draw each query",
+        f"{asked.norm} {asked.epsilon:g}, {len(row.which)} images, scored on {draws}, "
+        f"{len(row.made)} attacks ({gradients} by gradients), {row.passes:.0f} passes of each image",
+        "not tried: attacks that adapt to this defence by more than its gradients and its twin"
+        + ("" if asked.extra or asked.samples else " (--samples and attacks=+mine bring them)"),
+    ]
+    if row.left_out:
+        words.append(f"left out, for want of passes: {', '.join(row.left_out)}")
+    return "; ".join(words)
+
+
+TERMINAL = {
+    "scheme": "scheme",
+    "clean_pct": "clean",
+    "naive_pct": "naive",
+    "real": "real",
+    "any_of_10_pct": "any of 10",
+    "twin_pct": "twin",
+    "fixed_pct": "fixed",
+    "baseline_pct": "baseline",
+    "worth": "worth, one query",
+    "worth_any_of_10": "worth, ten tries",
+    "verdict": "verdict",
+}
+
+
+def terminal(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    """``audit.csv`` as a person reads it: what names rows where they differ, and what matters most.
+
+    Args:
+        frame: The table.
+        names: Of its columns those that name a row.
+    """
+    varying = [n for n in names if n != "scheme" and len(set(map(str, frame[n]))) > 1]
+    shown = frame[[*varying]].copy()
+    for column, title in TERMINAL.items():
+        if column in ("real", "worth", "worth_any_of_10"):
+            key = "real_pct" if column == "real" else f"{column}_points"
+            if column == "real" and len(set(frame["attacks"])) == 1:
+                title = f"real ({frame['attacks'].iloc[0]} attacks)"
+            shown[title] = [_with_ends(*row) for row in frame[[key, f"{key}_low", f"{key}_high"]].to_numpy()]
+        elif column == "verdict":
+            both = zip(frame["verdict"], frame["why"], strict=True)
+            shown[title] = [": ".join(filter(None, one)) for one in both]
+        elif column in frame and (frame[column].notna().any() or column == "scheme"):
+            values = frame[column]
+            shown[title] = values if column == "scheme" else [_one(value) for value in values]
+    same = [f"{n}={frame[n].iloc[0]}" for n in names if n not in varying and n != "scheme"]
+    kept = [one for one in same if not one.endswith(("=nan", "=None", "="))]
+    return "\n".join([", ".join(kept), shown.to_string(index=False)])
+
+
+def _one(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.1f}"
+
+
+def _with_ends(mean: float, low: float, high: float) -> str:
+    return "-" if math.isnan(mean) else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _pct(share: float | None) -> float:

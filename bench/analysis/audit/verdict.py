@@ -11,9 +11,6 @@ from typing import Literal
 from bench.analysis.audit.figures import Figures
 from bench.measuring.intervals import Difference
 
-MARGIN = 5.0
-"""Points that a gain must be worth to count: our own choice, a setting (``audit.margin``)."""
-
 On = Literal["scheme", "twin", "known draw", "baseline"]
 Outcome = Literal["passes", "fails", "doesn't apply"]
 Name = Literal["refuted", "suspicious", "undecided", "nothing found", ""]
