@@ -4,7 +4,7 @@ Here belongs what each check is given. What it finds of that is in ``checks``, w
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,7 +107,10 @@ class Checking:
         for name, made in self.made.items():
             # of what doesn't draw a claim holds or doesn't, which is no luck
             if made.stage.on == "scheme" and name in self.seen.answers and made.stage.strength == 1:
-                yield checks.luck(name, made.claimed, self.seen.answers[name])
+                drawn = self.seen.answers[name]
+                # of a minimal attack what lay outside the ball was not claimed, and isn't what it had found
+                found = replace(drawn, right=drawn.right | ~made.inside)
+                yield checks.luck(name, made.claimed, found)
         yield from self._indicators()
 
     def _missing(self, name: str, on: On, *needed: str) -> Check | None:

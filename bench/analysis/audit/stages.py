@@ -18,12 +18,22 @@ RANDOMIZED_PGD = "bench.attacks.RandomizedPGDAttack"
 SQUARE = "bench.attacks.SquareAttack"
 GRADIENT_SIGN = "bench.attacks.GradientSignAttack"
 DEEPFOOL = "bench.attacks.DeepFoolAttack"
+CARLINI_WAGNER = "bench.attacks.CarliniWagnerL2Attack"
+HOP_SKIP_JUMP = "bench.attacks.VotedHopSkipJumpAttack"
+DDN = "foolbox.attacks.DDNAttack"
+FMN = {"linf": "foolbox.attacks.LInfFMNAttack", "l2": "foolbox.attacks.L2FMNAttack"}
 
 KNOWN = 3
 """How many known draws each image has, where there is no short list of them."""
 
 STARTS = 8
 """Known draws, at most, whose samples an attack on the scheme starts from."""
+
+FEW = 20
+"""Images of the attack that goes by decisions alone."""
+
+VOTES = 5
+"""Passes that make one of these decisions."""
 
 TENTH = 0.1
 """The share of a rate at which most of the gain mustn't be there already."""
@@ -83,6 +93,9 @@ class Stage:
         known: Which known draw it attacks; None: none.
         strength: By what share of their rates the scheme's operations act.
         pool: Whether its samples join the row's pool.
+        minimal: Whether it looks for the smallest perturbation, whose sample is drawn into the ball then.
+        images: How many images are attacked, the first ones; None: all.
+        costs: Passes of each of these images, about, where its options don't tell.
         naive: Whether it is what somebody would have run who didn't know that the defence is random.
         followed: Whether its iterates are looked at on their way, for what tells that it failed.
     """
@@ -97,6 +110,9 @@ class Stage:
     known: int | None = None
     strength: float = 1.0
     pool: bool = True
+    minimal: bool = False
+    images: int | None = None
+    costs: float = 2.0
     naive: bool = False
     followed: bool = False
 
@@ -106,7 +122,7 @@ class Stage:
 
     @property
     def passes(self) -> float:
-        """Of an image, at most; a forward one counts a third."""
+        """Of an image that it attacks, at most; a forward one counts a third."""
         options = self.options
         each_look = FOLLOWED if options.get("held_out_draws", 1) > 1 else 1
         followed = each_look * (options["checkpoints"] + 1) / 3 if self.followed else 0.0
@@ -121,8 +137,11 @@ class Stage:
             return (2 if options.get("redraw", True) else 1) * options["steps"] * options["draws"] / 3 + (
                 self._looks + self._leaving
             )
-        # an attack of one step, or of few
-        return 10.0
+        return self.costs
+
+    def of(self, images: int) -> float:
+        """Passes of one of so many images, at most, some of which it may not attack."""
+        return self.passes * min(1.0, (self.images or images) / images)
 
     @property
     def _looks(self) -> float:
@@ -190,11 +209,11 @@ def plan(
         *(_still(effort, norm, "baseline", classes) if baseline else ()),
         *(_known(effort, norm, draws) if random else ()),
         *(_random(effort, norm, twin, rates, classes, draws) if random else ()),
-        *_naive(norm),
+        *_minimal(effort, norm),
     ]
 
 
-def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float) -> list[Stage]:
+def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float, images: int) -> list[Stage]:
     """As many of them as so many passes allow: of the highest rank the last are left out first.
 
     Args:
@@ -202,13 +221,14 @@ def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float
         passes: Of an image.
         besides: What is needed whatever the plan.
         pooled: What each sample that joins the pool costs more.
+        images: How many there are.
 
     Raises:
         ConfigError: if not even those of rank 0 fit.
     """
 
     def cost(some: Sequence[Stage]) -> float:
-        return besides + sum(stage.passes + pooled * stage.pool for stage in some)
+        return besides + sum(stage.of(images) + pooled * stage.pool for stage in some)
 
     left = list(stages)
     while cost(left) > passes:
@@ -300,10 +320,28 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, d
         "held_out_draws": effort.held_out, "checkpoints": effort.checkpoints,
     }  # fmt: skip
     yield Stage(SQUARE_NAME, "scheme", SQUARE, options, 2)
+    if effort.restarts > 1:
+        # by votes of passes, which takes so many that a few images have to do
+        options = {"votes": VOTES, "constraint": norm, "steps": 20, "initial_gradient_eval_steps": 60}
+        of = {"minimal": True, "images": FEW, "costs": 1500.0}
+        yield Stage("HopSkipJump", "scheme", HOP_SKIP_JUMP, options, 3, **of)  # type: ignore[arg-type]
 
 
-def _naive(norm: Norm) -> Iterator[Stage]:
+def _minimal(effort: Effort, norm: Norm) -> Iterator[Stage]:
+    """Attacks on the scheme by who doesn't know that it is random; of minimal ones what lies in the ball."""
+
+    def naive(name: str, target: str, costs: float, rank: int, **options: Any) -> Stage:
+        return Stage(name, "scheme", target, options, rank, minimal=True, costs=costs, naive=True)
+
     if norm == "linf":
         yield Stage("FGSM", "scheme", GRADIENT_SIGN, rank=0, naive=True)
     else:
-        yield Stage("DeepFool", "scheme", DEEPFOOL, rank=0, naive=True)
+        yield naive("DeepFool", DEEPFOOL, 20, 0)
+    if effort.restarts > 1:
+        steps = effort.steps // 5
+        yield naive("FMN", FMN[norm], steps + 10, 3, steps=steps)
+        if norm == "l2":
+            yield naive("DDN", DDN, steps, 3, steps=steps)
+            options = {"search_steps": 4, "steps": steps, "confidence": 1.0, "accept_draws": 5}
+            of = {"minimal": True, "costs": 4.0 * steps + 10}
+            yield Stage("C&W", "scheme", CARLINI_WAGNER, options, 3, **of)  # type: ignore[arg-type]
