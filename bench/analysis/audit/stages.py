@@ -290,7 +290,8 @@ def _known(effort: Effort, norm: Norm, draws: int) -> Iterator[Stage]:
 
 def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, draws: int) -> Iterator[Stage]:
     def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
-        of = {key: others.pop(key) for key in ("loss", "gradient_draws", "restarts") if key in others}
+        given = ("loss", "gradient_draws", "restarts", "rel_stepsize", "checkpoints")
+        of = {key: others.pop(key) for key in given if key in others}
         options = _pgd(effort, norm, steps, random=True, **of)
         return Stage(name, "scheme", RANDOMIZED_PGD, options, rank, **others)
 
@@ -312,7 +313,9 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, d
         yield pgd(f"{CONTINUED} from known draws", steps // 3, 1, starts=from_known)
     yield pgd(SMALLER, steps // 2, 2, times=0.5)
     yield pgd(LARGER, steps // 2, 2, times=2.0, pool=False)
-    yield pgd(UNBOUNDED, min(steps, 100), 2, times=math.inf, pool=False)
+    # in so large a ball a step is a leap, which one draw's gradient would leave to chance
+    leaps = {"gradient_draws": 3, "rel_stepsize": 0.1, "checkpoints": 10}
+    yield pgd(UNBOUNDED, max(20, min(steps // 5, 100)), 2, times=math.inf, pool=False, **leaps)
     if rates:
         yield pgd(TENTH_OF_RATE, steps // 2, 2, strength=TENTH)
     options = {
