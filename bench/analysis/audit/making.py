@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench import attacking
 from bench.analysis.audit import pool
 from bench.analysis.audit.asked import Asked, Subject
-from bench.analysis.audit.stages import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
+from bench.analysis.audit.stage import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
 from bench.attacks import criteria
 from bench.defended import Defended
 from bench.results import fingerprint

@@ -18,7 +18,8 @@ from bench.analysis.audit.checking import UNPERTURBED, Checking, Seen
 from bench.analysis.audit.figures import Answers, Figures
 from bench.analysis.audit.making import Made, Making
 from bench.analysis.audit.seeing import Seeing
-from bench.analysis.audit.stages import KNOWN, Stage, plan, within
+from bench.analysis.audit.stage import KNOWN, Stage
+from bench.analysis.audit.stages import plan, within
 from bench.analysis.audit.verdict import Check, Verdict
 from bench.measuring.intervals import Difference
 

@@ -17,7 +17,7 @@ from bench.analysis.audit import making, pool
 from bench.analysis.audit.asked import Asked, Subject
 from bench.analysis.audit.figures import Answers
 from bench.analysis.audit.making import Made
-from bench.analysis.audit.stages import KNOWN
+from bench.analysis.audit.stage import KNOWN
 from bench.results import fingerprint
 from bench.results.fingerprint import derive_seed
 
