@@ -300,4 +300,7 @@ def run(ready: Ready, progress: Callable[[str], None]) -> Tables:
             one.store, Subject(seen.defended, seen.looker), twin, baseline, drawn, *_first(one), one.classes,
             one.config.seed, ready.names, extra, ready.samples, cell.accuracies(one, seen),
         )  # fmt: skip
-        return asking.tables_of(defence, ready.asked, progress)
+        try:
+            return asking.tables_of(defence, ready.asked, progress)
+        except ConfigError as error:
+            raise ConfigError(f"audit.{error}") from None
