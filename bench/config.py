@@ -493,8 +493,10 @@ class AuditConfig:
         Raises:
             ConfigError: for a value that is out of its range.
         """
-        check_choice("norm", self.norm, tuple(LARGEST))
-        check_choice("effort", self.effort, EFFORTS)
+        for key, choices in (("norm", tuple(LARGEST)), ("effort", EFFORTS)):
+            if not isinstance(getattr(self, key), str):
+                raise ConfigError(f"{key}: expected one of {', '.join(choices)}, got {getattr(self, key)!r}")
+            check_choice(key, getattr(self, key), choices)
         self.epsilon = number("epsilon", self.epsilon)
         largest = LARGEST[self.norm]
         if not 0 < self.epsilon < math.inf or self.epsilon > largest:
@@ -540,9 +542,6 @@ class AuditSettings:
         """
         section = dict(given["audit"])
         baseline, samples = section.pop("baseline"), section.pop("samples")
-        for key in ("norm", "effort"):
-            if not isinstance(given[key], str):
-                raise ConfigError(f"{key}: expected a name, got {given[key]!r}")
         asked = AuditConfig(given["norm"], given["epsilon"], given["effort"], **section)
         asked.check("audit.")
         named = given["attacks"]
@@ -557,6 +556,14 @@ class AuditSettings:
             raise ConfigError(f"audit.samples: expected a file, got {samples!r}")
         attacks = [one.removeprefix("+") for one in named]
         return cls(asked, attacks, None if baseline is None else dict(baseline), samples)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """They, under the keys by which they are given."""
+        found = dataclasses.asdict(self.asked)
+        section = {key: found.pop(key) for key in ("claim", "margin", "passes", "minutes")}
+        section |= {"baseline": self.baseline, "samples": self.samples}
+        return {**found, "attacks": list(self.attacks), "audit": section}
 
 
 @functools.cache

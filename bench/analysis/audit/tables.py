@@ -4,12 +4,13 @@ Here belongs which columns there are and what they say. What is in them is compu
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench import axes
 from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.row import Row
 from bench.analysis.audit.stages import RANDOMIZED_PGD
@@ -23,6 +24,22 @@ DIFFERENCES = {
     "secrecy_points": "secrecy",
     "over_baseline_points": "over_baseline",
 }
+
+
+NAMES = (
+    "dataset", "model", "training", "scheme", "train_rate", "test_rate", "norm", "epsilon", "effort", "seed",
+)  # fmt: skip
+"""Settings that name a row, in the order of its columns."""
+
+
+def names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What names a row.
+
+    Args:
+        settings: All that was set for it.
+    """
+    known = {**settings, **axes.names(settings)}
+    return {name: known[name] for name in NAMES}
 
 
 def of_row(row: Row, accuracies: tuple[float, float | None] | None = None) -> dict[str, Any]:
@@ -107,69 +124,98 @@ def of_images(row: Row, labels: np.ndarray) -> pd.DataFrame:
     return pd.concat([first, frame], axis=1)
 
 
-def said(row: Row, asked: Asked) -> str:
-    """What stands below a row: the threat model, how much was done, and what was not tried."""
-    gradients = sum(made.stage.target == RANDOMIZED_PGD for made in row.made.values())
-    draws = "all states of its draws" if row.right.chances is not None else f"{row.right.draws} draws"
-    words = [
-        "the attacker knows weights, operation and rates, not the draw; a new draw each query",
-        f"{asked.norm} {asked.epsilon:g}, {len(row.which)} images, scored on {draws}, "
-        f"{len(row.made)} attacks ({gradients} by gradients), {row.passes:.0f} passes of each image",
-        "not tried: attacks that adapt to this defence by more than its gradients and its twin"
-        + ("" if asked.extra or asked.samples else " (--samples and attacks=+mine bring them)"),
-    ]
-    if row.left_out:
-        words.append(f"left out, for want of passes: {', '.join(row.left_out)}")
-    return "; ".join(words)
+def notes(row: Row, asked: Asked) -> dict[str, Any]:
+    """What is said below a table and stands in none of its columns, as JSON-able values."""
+    return {
+        "exact": row.right.chances is not None,
+        "gradients": sum(made.stage.target == RANDOMIZED_PGD for made in row.made.values()),
+        "brought": bool(asked.extra or asked.samples),
+        "left_out": list(row.left_out),
+    }
 
 
 TERMINAL = {
-    "scheme": "scheme",
     "clean_pct": "clean",
     "naive_pct": "naive",
-    "real": "real",
+    "real_pct": "real",
     "any_of_10_pct": "any of 10",
     "twin_pct": "twin",
     "fixed_pct": "fixed",
     "baseline_pct": "baseline",
-    "worth": "worth, one query",
-    "worth_any_of_10": "worth, ten tries",
-    "verdict": "verdict",
+    "worth_points": "worth, one query",
+    "worth_any_of_10_points": "worth, ten tries",
+    "over_baseline_points": "over the baseline",
 }
+"""What a person reads first, and what it is called there; before it stands what names a row, behind it the
+verdict."""
 
 
-def terminal(frame: pd.DataFrame, names: Sequence[str]) -> str:
-    """``audit.csv`` as a person reads it: what names rows where they differ, and what matters most.
+def terminal(frame: pd.DataFrame, notes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """``audit.csv`` as a person reads it: what names rows where they differ, what matters most, and on what
+    all of it rests.
 
     Args:
         frame: The table.
+        notes: Of each row.
         names: Of its columns those that name a row.
     """
-    varying = [n for n in names if n != "scheme" and len(set(map(str, frame[n]))) > 1]
-    shown = frame[[*varying]].copy()
+    varying = [name for name in names if name == "scheme" or len(set(map(str, frame[name]))) > 1]
+    shown = frame[varying].copy()
     for column, title in TERMINAL.items():
-        if column in ("real", "worth", "worth_any_of_10"):
-            key = "real_pct" if column == "real" else f"{column}_points"
-            if column == "real" and len(set(frame["attacks"])) == 1:
-                title = f"real ({frame['attacks'].iloc[0]} attacks)"
-            shown[title] = [_with_ends(*row) for row in frame[[key, f"{key}_low", f"{key}_high"]].to_numpy()]
-        elif column == "verdict":
-            both = zip(frame["verdict"], frame["why"], strict=True)
-            shown[title] = [": ".join(filter(None, one)) for one in both]
-        elif column in frame and (frame[column].notna().any() or column == "scheme"):
-            values = frame[column]
-            shown[title] = values if column == "scheme" else [_one(value) for value in values]
-    same = [f"{n}={frame[n].iloc[0]}" for n in names if n not in varying and n != "scheme"]
-    kept = [one for one in same if not one.endswith(("=nan", "=None", "="))]
-    return "\n".join([", ".join(kept), shown.to_string(index=False)])
+        if frame[column].isna().all():
+            continue
+        if column == "real_pct":
+            title = f"real ({_span(frame['attacks'])} attacks)"
+        ends = [f"{column}_low", f"{column}_high"]
+        columns = [column, *(ends if ends[0] in frame else ())]
+        shown[title] = [_with_ends(*row) for row in frame[columns].to_numpy()]
+    lines = shown.to_string(index=False).splitlines()
+    both = zip(frame["verdict"], frame["why"], strict=True)
+    # which is as long as it is, and moves nothing
+    verdicts = ["verdict", *(": ".join(filter(None, one)) for one in both)]
+    same = {name: frame[name].iloc[0] for name in names if name not in varying}
+    return "\n".join(
+        [
+            ", ".join(f"{name}={value}" for name, value in same.items() if pd.notna(value)),
+            *(f"{line}  {verdict}" for line, verdict in zip(lines, verdicts, strict=True)),
+            *_below(frame, notes, varying),
+        ]
+    ).lstrip("\n")
 
 
-def _one(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.1f}"
+def _below(frame: pd.DataFrame, notes: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> list[str]:
+    """The threat model, how much was done, and what was not tried."""
+    some = [draws for draws, one in zip(frame["draws"], notes, strict=True) if not one["exact"]]
+    draws = [f"{_span(some)} draws"] if some else []
+    draws += ["all states that draws can be in"] if len(some) < len(notes) else []
+    lines = [
+        "the attacker knows weights, operation and rates, not the draw; a new draw each query",
+        f"{_span(frame['images'])} images, scored on {' or '.join(draws)}; "
+        f"{_span(frame['attacks'])} attacks, {_span([one['gradients'] for one in notes])} of them by "
+        f"gradients, {_span(frame['passes'])} passes of each image",
+    ]
+    untried = "not tried: attacks that adapt to this defence by more than its gradients and its twin"
+    if not any(one["brought"] for one in notes):
+        untried += "; attacks and samples of your own join the others (attacks, samples)"
+    lines.append(untried)
+    for (_, row), one in zip(frame.iterrows(), notes, strict=True):
+        if one["left_out"]:
+            of = " ".join(f"{name}={row[name]}" for name in varying)
+            lines.append(
+                f"not tried, for want of passes{f' ({of})' if of else ''}: {', '.join(one['left_out'])}"
+            )
+    return lines
 
 
-def _with_ends(mean: float, low: float, high: float) -> str:
-    return "-" if math.isnan(mean) else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+def _span(values: Iterable[float]) -> str:
+    found = sorted(set(values))
+    return " to ".join(f"{value:,g}" for value in dict.fromkeys((found[0], found[-1])))
+
+
+def _with_ends(mean: float, low: float = math.nan, high: float = math.nan) -> str:
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.1f}" if math.isnan(low) else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _pct(share: float | None) -> float:
