@@ -14,6 +14,7 @@ from .lbfgs import LBFGSAttack
 from .randomized_pgd import RandomizedPGDAttack
 from .saliency_map import SaliencyMapAttack
 from .square import SquareAttack
+from .voting import VotedHopSkipJumpAttack
 
 __all__ = [
     "CarliniWagnerL0Attack",
@@ -26,4 +27,5 @@ __all__ = [
     "SaliencyMapAttack",
     "SquareAttack",
     "TopKMisclassification",
+    "VotedHopSkipJumpAttack",
 ]

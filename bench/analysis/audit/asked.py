@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.analysis.audit.stages import Effort, Norm, On
+from bench.analysis.audit.stage import Effort, Norm, On
 from bench.datasets.arrays import unit
 from bench.defended import Defended
 from bench.finding import Findings
@@ -147,12 +147,18 @@ class Asked:
         """Which images share a known draw, shape (n,); None: each has its own, or it is one of all states."""
         return np.arange(len(self.x)) // CLUSTER if self.shared else None
 
-    def parts(self, known: bool) -> list[np.ndarray]:
-        """Which images pass together: where a draw is the pass's, few share one that is known."""
-        everybody = np.arange(len(self.x))
+    def parts(self, known: bool, first: int | None = None) -> list[np.ndarray]:
+        """Which images pass together: where a draw is the pass's, few share one that is known.
+
+        Args:
+            known: Whether it is.
+            first: Of so many images; None: of all.
+        """
+        everybody = np.arange(len(self.x))[:first]
         if not known or self.groups is None:
             return [everybody]
-        return [everybody[self.groups == group] for group in np.unique(self.groups)]
+        groups = self.groups[:first]
+        return [everybody[groups == group] for group in np.unique(groups)]
 
     def subject(self, on: On) -> Subject:
         """Who it is that something is made on."""

@@ -4,7 +4,7 @@ Here belongs what each check is given. What it finds of that is in ``checks``, w
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bench.analysis.audit.checks import Test
 from bench.analysis.audit.figures import Answers, Figures
 from bench.analysis.audit.making import Made
 from bench.analysis.audit.seeing import Seeing
+from bench.analysis.audit.stage import RANDOMIZED_PGD, On
 from bench.analysis.audit.stages import (
     HALF,
     LARGER,
@@ -22,7 +23,6 @@ from bench.analysis.audit.stages import (
     SQUARE_NAME,
     TENTH_OF_RATE,
     UNBOUNDED,
-    On,
 )
 from bench.analysis.audit.verdict import Check
 
@@ -107,7 +107,10 @@ class Checking:
         for name, made in self.made.items():
             # of what doesn't draw a claim holds or doesn't, which is no luck
             if made.stage.on == "scheme" and name in self.seen.answers and made.stage.strength == 1:
-                yield checks.luck(name, made.claimed, self.seen.answers[name])
+                drawn = self.seen.answers[name]
+                # of a minimal attack what lay outside the ball was not claimed, and isn't what it had found
+                found = replace(drawn, right=drawn.right | ~made.inside)
+                yield checks.luck(name, made.claimed, found)
         yield from self._indicators()
 
     def _missing(self, name: str, on: On, *needed: str) -> Check | None:
@@ -153,7 +156,7 @@ class Checking:
         return [
             name
             for name, made in self.made.items()
-            if made.stage.target == stages.RANDOMIZED_PGD
+            if made.stage.target == RANDOMIZED_PGD
             and made.stage.on in ("scheme", "known draw")
             and not made.stage.starts
             and made.stage.times == made.stage.strength == 1

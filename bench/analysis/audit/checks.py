@@ -190,14 +190,14 @@ def randomness_present(spread: float, of_twin: float, changing: float) -> Check:
     """V12: passes over the same images differ, by more than the twin's do.
 
     Args:
-        spread: The largest difference of logits over five passes, relative to their size.
-        of_twin: Likewise over two passes of the twin; 0 where there is none.
+        spread: The largest difference of logits over passes, relative to their size.
+        of_twin: Likewise of the twin; 0 where there is none.
         changing: Share of images whose label ever changes.
 
     Source: ``checks.py`` of AutoAttack (Croce and Hein 2020).
     """
     evidence = (
-        f"logits differ by {spread:.2g} of their size over five passes, the twin's by {of_twin:.2g}; "
+        f"logits differ by {spread:.2g} of their size from pass to pass, the twin's by {of_twin:.2g}; "
         f"the label changes for {100 * changing:.1f} % of images"
     )
     return Check("V12", "scheme", "passes" if spread > of_twin else "fails", spread, of_twin, evidence)

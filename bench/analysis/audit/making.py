@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from bench import attacking
+from bench.analysis.audit import pool
 from bench.analysis.audit.asked import Asked, Subject
-from bench.analysis.audit.stages import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
+from bench.analysis.audit.stage import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
 from bench.attacks import criteria
 from bench.defended import Defended
 from bench.results import fingerprint
@@ -34,7 +35,8 @@ class Made:
     Attributes:
         stage: It.
         images: In [0, 1], shape (n, channels, height, width).
-        claimed: Booleans of shape (n,).
+        claimed: Booleans of shape (n,); of a minimal attack those in the ball.
+        inside: Which lay in the ball as they came back, booleans of shape (n,).
         losses, shares: On its way, of each image's iterate at each look: the margin, no less than 0 on any
             draw, and the share of draws fooled, on the same draws throughout; shape (looks, n). None: it
             isn't followed, or tells nothing.
@@ -47,6 +49,7 @@ class Made:
     stage: Stage
     images: np.ndarray
     claimed: np.ndarray
+    inside: np.ndarray
     losses: np.ndarray | None
     shares: np.ndarray | None
     on_its_way: np.ndarray | None
@@ -128,8 +131,8 @@ class Making:
         kept = asked.store.remember("samples", decides, lambda: self._attack(stage, run, epsilon, subject))
         arrays = {name: tensor.numpy() for name, tensor in kept.values.items()}
         self.made[stage.name] = Made(
-            stage, arrays["perturbed"], arrays["claimed"], arrays.get("losses"), arrays.get("shares"),
-            arrays.get("on_its_way"), kept.about["passes"], kept.about["seconds"],
+            stage, arrays["perturbed"], arrays["claimed"], arrays["inside"], arrays.get("losses"),
+            arrays.get("shares"), arrays.get("on_its_way"), kept.about["passes"], kept.about["seconds"],
             fingerprint.hash_tensors(kept.values),
         )  # fmt: skip
 
@@ -150,7 +153,7 @@ class Making:
         told = stage.target in (RANDOMIZED_PGD, SQUARE) and (stage.followed or self._exact(stage))
         given: list[attacking.Attacked] = []
         paths = []
-        for group, rows in enumerate(asked.parts(stage.known is not None)):
+        for group, rows in enumerate(asked.parts(stage.known is not None, stage.images)):
             path = _Path(torch.from_numpy(asked.originals[rows]))
             starts = [torch.from_numpy(self.made[name].images[rows]) for name in stage.starts]
             with self._opened(stage, group) as model:
@@ -158,7 +161,7 @@ class Making:
                     attacking.attack(
                         run,
                         stage.name,
-                        epsilon,
+                        None if stage.minimal else epsilon,
                         functools.partial(self._goal, rows),
                         model,
                         torch.from_numpy(asked.x[rows]),
@@ -172,10 +175,16 @@ class Making:
                     )
                 )
             paths.append(path)
-        arrays = {
-            "perturbed": torch.cat([one.images for one in given]).numpy(),
-            "claimed": np.concatenate([one.claimed for one in given]),
-        }
+        perturbed, claimed = asked.originals.copy(), np.zeros(len(asked.x), dtype=bool)
+        done = slice(None, stage.images)
+        perturbed[done] = torch.cat([one.images for one in given]).numpy()
+        claimed[done] = np.concatenate([one.claimed for one in given])
+        arrays = {"perturbed": perturbed, "claimed": claimed, "inside": np.ones(len(claimed), dtype=bool)}
+        if stage.minimal:
+            inside = pool.inside(perturbed, asked.originals, asked.norm, epsilon)
+            arrays["inside"] = (inside == perturbed).all((1, 2, 3))
+            arrays["claimed"] = claimed & arrays["inside"]
+            arrays["perturbed"] = pool.drawn_in(perturbed, asked.originals, asked.norm, epsilon)
         forward = sum(one.passes.forward for one in given)
         backward = sum(one.passes.backward for one in given)
         passes = (forward + 2 * backward) / 3 / len(asked.x)

@@ -135,7 +135,28 @@ def inside(
         epsilon: The radius.
         rounding: How far beyond it rounding may take a sample, and 1e-4 of epsilon.
     """
-    moved = (unit(images).astype(np.float64) - unit(originals)).reshape(len(images), -1)
-    far = np.abs(moved).max(1) if norm == "linf" else np.sqrt((moved**2).sum(1))
-    keep = far <= epsilon * (1 + 1e-4) + rounding
+    keep = distances(images, originals, norm) <= epsilon * (1 + 1e-4) + rounding
     return np.where(keep[:, None, None, None], unit(images), unit(originals))
+
+
+def drawn_in(images: np.ndarray, originals: np.ndarray, norm: str, epsilon: float) -> np.ndarray:
+    """Samples as far on the way from the originals as the ball goes.
+
+    Args:
+        images, originals, norm, epsilon: As for ``inside``; a Linf ball cuts each pixel off by itself.
+    """
+    moved = unit(images).astype(np.float64) - unit(originals)
+    if norm == "linf":
+        moved = np.clip(moved, -epsilon, epsilon)
+    else:
+        far = distances(images, originals, norm).reshape(-1, 1, 1, 1)
+        moved = moved * np.minimum(1, epsilon / np.maximum(far, 1e-30))
+    found: np.ndarray = np.clip(unit(originals) + moved, 0, 1).astype(np.float32)
+    return found
+
+
+def distances(images: np.ndarray, originals: np.ndarray, norm: str) -> np.ndarray:
+    """How far samples are from the originals, in double precision, shape (images,)."""
+    moved = (unit(images).astype(np.float64) - unit(originals)).reshape(len(images), -1)
+    found: np.ndarray = np.abs(moved).max(1) if norm == "linf" else np.sqrt((moved**2).sum(1))
+    return found

@@ -18,7 +18,8 @@ from bench.analysis.audit.checking import UNPERTURBED, Checking, Seen
 from bench.analysis.audit.figures import Answers, Figures
 from bench.analysis.audit.making import Made, Making
 from bench.analysis.audit.seeing import Seeing
-from bench.analysis.audit.stages import KNOWN, Stage, plan, within
+from bench.analysis.audit.stage import KNOWN, Stage
+from bench.analysis.audit.stages import plan, within
 from bench.analysis.audit.verdict import Check, Verdict
 from bench.measuring.intervals import Difference
 
@@ -153,8 +154,8 @@ class Audit:
         few = many + pool.BEST
         pooled = self._choosing(few + 1) - self._choosing(few)
         besides = self._choosing(few) - pool.BEST * pooled
-        chosen = within(every, allowed, besides, pooled)
-        passes = besides + sum(stage.passes + pooled * stage.pool for stage in chosen)
+        chosen = within(every, allowed, besides, pooled, len(asked.x))
+        passes = besides + sum(stage.of(len(asked.x)) + pooled * stage.pool for stage in chosen)
         asked.progress(
             f"at most {passes:.0f} passes of {len(asked.x)} images, {passes * each / 60:.1f} minutes by "
             f"{TIMED} passes that were timed"
@@ -235,7 +236,12 @@ class Audit:
 
     def _naive(self, answers: Mapping[str, Answers]) -> tuple[float, float]:
         """Of the strongest attack of somebody who didn't know, chosen on half of the draws."""
-        found = {n: (answers[n].halves(), m.claimed) for n, m in self.making.made.items() if m.stage.naive}
+        found = {}
+        for name, made in self.making.made.items():
+            if made.stage.naive:
+                # what it found outside the ball is no sample of it
+                right = np.where(made.inside, answers[name].right, answers[UNPERTURBED].right)
+                found[name] = self.seeing.answers(right).halves(), made.claimed
         strongest = min(found, key=lambda name: float(found[name][0][0].chance.mean()))
         (_, rest), claimed = found[strongest]
         return float(rest.chance.mean()), float(1 - claimed.mean())

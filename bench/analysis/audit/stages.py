@@ -5,22 +5,24 @@ How one is run, and what is made of its samples, does not.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from bench.analysis.audit.stage import KNOWN, RANDOMIZED_PGD, SQUARE, Effort, Norm, On, Stage
 from bench.checks import ConfigError
 
-Norm = Literal["linf", "l2"]
-On = Literal["scheme", "twin", "known draw", "baseline"]
-
-RANDOMIZED_PGD = "bench.attacks.RandomizedPGDAttack"
-SQUARE = "bench.attacks.SquareAttack"
 GRADIENT_SIGN = "bench.attacks.GradientSignAttack"
 DEEPFOOL = "bench.attacks.DeepFoolAttack"
+CARLINI_WAGNER = "bench.attacks.CarliniWagnerL2Attack"
+HOP_SKIP_JUMP = "bench.attacks.VotedHopSkipJumpAttack"
+DDN = "foolbox.attacks.DDNAttack"
+FMN = {"linf": "foolbox.attacks.LInfFMNAttack", "l2": "foolbox.attacks.L2FMNAttack"}
 
-KNOWN = 3
-"""How many known draws each image has, where there is no short list of them."""
+FEW = 20
+"""Images of the attack that goes by decisions alone."""
+
+VOTES = 5
+"""Passes that make one of these decisions."""
 
 STARTS = 8
 """Known draws, at most, whose samples an attack on the scheme starts from."""
@@ -28,110 +30,11 @@ STARTS = 8
 TENTH = 0.1
 """The share of a rate at which most of the gain mustn't be there already."""
 
-FULL = {"linf": 1.0, "l2": math.inf}
-"""A ball in which another class's image lies: there an attack has to find one."""
-
-FOLLOWED = 20
-"""Draws, the same for all of them, on which iterates of a random model are looked at on their way."""
-
-LEAVE = 50
-"""Held-out draws that have to be fooled before an image leaves."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is done.
-
-    Attributes:
-        passes: Of an image, at most; a forward one counts a third, and one with a gradient the rest.
-        steps: Of the longest attack; others take parts of it.
-        restarts: Of attacks that start at random, on the scheme and on what isn't random.
-        held_out: Draws that keep an iterate.
-        checkpoints: At how many iterates.
-        square: Steps of the attack without gradients.
-        square_draws: Draws that its loss is averaged over.
-    """
-
-    passes: int
-    steps: int
-    restarts: int
-    held_out: int
-    checkpoints: int
-    square: int
-    square_draws: int
-
-
 EFFORTS = {
     "quick": Effort(2_000, 44, 1, 10, 6, 24, 3),
     "standard": Effort(20_000, 500, 3, 20, 15, 500, 5),
     "thorough": Effort(200_000, 5_000, 5, 20, 15, 5_000, 10),
 }
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One attack on one thing.
-
-    Attributes:
-        name: What it is called in tables.
-        on: What it attacks.
-        target: The attack's class.
-        options: What it is made with.
-        rank: What is left out first where there are fewer passes: the highest; 0 never is.
-        times: Its ball, in units of epsilon; infinite for one in which an attack can't but succeed.
-        starts: Stages whose samples it starts from, in turn; none: at the images.
-        known: Which known draw it attacks; None: none.
-        strength: By what share of their rates the scheme's operations act.
-        pool: Whether its samples join the row's pool.
-        naive: Whether it is what somebody would have run who didn't know that the defence is random.
-        followed: Whether its iterates are looked at on their way, for what tells that it failed.
-    """
-
-    name: str
-    on: On
-    target: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    rank: int = 3
-    times: float = 1.0
-    starts: tuple[str, ...] = ()
-    known: int | None = None
-    strength: float = 1.0
-    pool: bool = True
-    naive: bool = False
-    followed: bool = False
-
-    def epsilon(self, epsilon: float, norm: Norm) -> float:
-        """The radius of its ball."""
-        return FULL[norm] if math.isinf(self.times) else self.times * epsilon
-
-    @property
-    def passes(self) -> float:
-        """Of an image, at most; a forward one counts a third."""
-        options = self.options
-        each_look = FOLLOWED if options.get("held_out_draws", 1) > 1 else 1
-        followed = each_look * (options["checkpoints"] + 1) / 3 if self.followed else 0.0
-        if self.target == RANDOMIZED_PGD:
-            each = options["steps"] * options.get("gradient_draws", 1)
-            return (
-                max(options.get("restarts", 1), len(self.starts)) * (each + self._looks + 1 / 3)
-                + self._leaving
-                + followed
-            )
-        if self.target == SQUARE:
-            return (2 if options.get("redraw", True) else 1) * options["steps"] * options["draws"] / 3 + (
-                self._looks + self._leaving
-            )
-        # an attack of one step, or of few
-        return 10.0
-
-    @property
-    def _looks(self) -> float:
-        held_out: int = self.options["held_out_draws"]
-        return 0.0 if held_out == 1 else held_out * self.options["checkpoints"] / 3
-
-    @property
-    def _leaving(self) -> float:
-        return 0.0 if self.options["held_out_draws"] == 1 else LEAVE / 3
 
 
 MAIN, HALF, UNBOUNDED, CONTINUED = "margin", "margin, half the steps", "unbounded", "continued"
@@ -190,11 +93,11 @@ def plan(
         *(_still(effort, norm, "baseline", classes) if baseline else ()),
         *(_known(effort, norm, draws) if random else ()),
         *(_random(effort, norm, twin, rates, classes, draws) if random else ()),
-        *_naive(norm),
+        *_minimal(effort, norm),
     ]
 
 
-def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float) -> list[Stage]:
+def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float, images: int) -> list[Stage]:
     """As many of them as so many passes allow: of the highest rank the last are left out first.
 
     Args:
@@ -202,13 +105,14 @@ def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float
         passes: Of an image.
         besides: What is needed whatever the plan.
         pooled: What each sample that joins the pool costs more.
+        images: How many there are.
 
     Raises:
         ConfigError: if not even those of rank 0 fit.
     """
 
     def cost(some: Sequence[Stage]) -> float:
-        return besides + sum(stage.passes + pooled * stage.pool for stage in some)
+        return besides + sum(stage.of(images) + pooled * stage.pool for stage in some)
 
     left = list(stages)
     while cost(left) > passes:
@@ -270,7 +174,8 @@ def _known(effort: Effort, norm: Norm, draws: int) -> Iterator[Stage]:
 
 def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, draws: int) -> Iterator[Stage]:
     def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
-        of = {key: others.pop(key) for key in ("loss", "gradient_draws", "restarts") if key in others}
+        given = ("loss", "gradient_draws", "restarts", "rel_stepsize", "checkpoints")
+        of = {key: others.pop(key) for key in given if key in others}
         options = _pgd(effort, norm, steps, random=True, **of)
         return Stage(name, "scheme", RANDOMIZED_PGD, options, rank, **others)
 
@@ -292,7 +197,9 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, d
         yield pgd(f"{CONTINUED} from known draws", steps // 3, 1, starts=from_known)
     yield pgd(SMALLER, steps // 2, 2, times=0.5)
     yield pgd(LARGER, steps // 2, 2, times=2.0, pool=False)
-    yield pgd(UNBOUNDED, min(steps, 100), 2, times=math.inf, pool=False)
+    # in so large a ball a step is a leap, which one draw's gradient would leave to chance
+    leaps = {"gradient_draws": 3, "rel_stepsize": 0.1, "checkpoints": 10}
+    yield pgd(UNBOUNDED, max(20, min(steps // 5, 100)), 2, times=math.inf, pool=False, **leaps)
     if rates:
         yield pgd(TENTH_OF_RATE, steps // 2, 2, strength=TENTH)
     options = {
@@ -300,10 +207,28 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, d
         "held_out_draws": effort.held_out, "checkpoints": effort.checkpoints,
     }  # fmt: skip
     yield Stage(SQUARE_NAME, "scheme", SQUARE, options, 2)
+    if effort.restarts > 1:
+        # by votes of passes, which takes so many that a few images have to do
+        options = {"votes": VOTES, "constraint": norm, "steps": 20, "initial_gradient_eval_steps": 60}
+        of = {"minimal": True, "images": FEW, "costs": 1500.0}
+        yield Stage("HopSkipJump", "scheme", HOP_SKIP_JUMP, options, 3, **of)  # type: ignore[arg-type]
 
 
-def _naive(norm: Norm) -> Iterator[Stage]:
+def _minimal(effort: Effort, norm: Norm) -> Iterator[Stage]:
+    """Attacks on the scheme by who doesn't know that it is random; of minimal ones what lies in the ball."""
+
+    def naive(name: str, target: str, costs: float, rank: int, **options: Any) -> Stage:
+        return Stage(name, "scheme", target, options, rank, minimal=True, costs=costs, naive=True)
+
     if norm == "linf":
         yield Stage("FGSM", "scheme", GRADIENT_SIGN, rank=0, naive=True)
     else:
-        yield Stage("DeepFool", "scheme", DEEPFOOL, rank=0, naive=True)
+        yield naive("DeepFool", DEEPFOOL, 20, 0)
+    if effort.restarts > 1:
+        steps = effort.steps // 5
+        yield naive("FMN", FMN[norm], steps + 10, 3, steps=steps)
+        if norm == "l2":
+            yield naive("DDN", DDN, steps, 3, steps=steps)
+            options = {"search_steps": 4, "steps": steps, "confidence": 1.0, "accept_draws": 5}
+            of = {"minimal": True, "costs": 4.0 * steps + 10}
+            yield Stage("C&W", "scheme", CARLINI_WAGNER, options, 3, **of)  # type: ignore[arg-type]

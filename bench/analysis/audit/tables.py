@@ -13,7 +13,7 @@ import pandas as pd
 from bench import axes
 from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.row import Row
-from bench.analysis.audit.stages import RANDOMIZED_PGD
+from bench.analysis.audit.stage import RANDOMIZED_PGD
 from bench.measuring.intervals import Difference
 
 SHARES = ("any_of_10", "majority", "twin", "fixed", "baseline")
