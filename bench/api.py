@@ -10,7 +10,7 @@ import contextlib
 import functools
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def audit(
     threads: int = 1,
     device: str | torch.device | None = None,
     store: str | Path | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[str], None] = False,
 ) -> Audited:
     """What the randomness of a defence is worth against an attacker who knows that it is random.
 
@@ -177,7 +177,8 @@ def audit(
         passes: Of an image, at most; None: what the effort takes.
         minutes: Of all, at most, by passes that are timed first; None: whatever it takes.
         seed, batch_size, threads, device, store: As for ``evaluate``.
-        progress: Whether what is being done is said on stderr, a line each; the first is an estimate.
+        progress: Whether what is being done is said on stderr, a line each, the first an estimate; or what is
+            called with each line.
 
     Returns:
         Tables, the verdict, and each image's worst sample; printed, what matters most.
@@ -199,7 +200,7 @@ def audit(
         folder = stack.enter_context(_folder(store))
         call = functools.partial(
             call_of, draws=CLEAN_DRAWS, criterion="untargeted", goals=None, seed=seed, batch_size=batch_size,
-            threads=threads, store=folder, kept=store is not None, progress=False,
+            threads=threads, store=folder, kept=store is not None, progress=False, idle=True,
         )  # fmt: skip
         audited, other, more = call(defended, images, labels), None, None
         if baseline is not None:
@@ -210,7 +211,7 @@ def audit(
                 more = call(defended, *given.pair("clean", clean))
         ready = auditing.of_call(audited, config, named, other, samples, more)
         try:
-            return Audited.of(auditing.run(ready, _say if progress else _say_nothing))
+            return Audited.of(auditing.run(ready, progress if callable(progress) else _Said(progress)))
         except ConfigError as error:
             # the command's keys have a section
             raise ConfigError(str(error).removeprefix("audit.")) from None
@@ -230,12 +231,15 @@ def _of(key: str) -> Iterator[None]:
         raise ConfigError(words if words.startswith(f"{key}:") else f"{key}: {words}") from None
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+class _Said:
+    """Says lines on stderr, or nothing."""
 
+    def __init__(self, loud: bool):
+        self.loud = loud
 
-def _say_nothing(words: str) -> None:
-    pass
+    def __call__(self, words: str) -> None:
+        if self.loud:
+            print(words, file=sys.stderr, flush=True)
 
 
 def measure(

@@ -128,7 +128,7 @@ def prepare(
         NotApplicable, ConfigError: as ``plan.prepare``, and for what else can't be used.
     """
     check_at_least("samples", config.samples, LEAST)
-    one, trusted = plan.prepare(config), config.trusted_modules
+    one, trusted = plan.prepare(config, idle=True), config.trusted_modules
     other = None if baseline is None else _baseline(baseline, one)
     extra: dict[str, tuple[Named, Any]] = {}
     for attack in attacks:

@@ -57,6 +57,7 @@ class Call:
         kept: Whether it outlasts the call.
         progress: Whether a bar is shown.
         twin: The twin of a network that draws by itself, its passes made as they have to be.
+        idle: Whether what is to be random may be nothing that an output depends on.
     """
 
     defended: Defended
@@ -72,6 +73,7 @@ class Call:
     kept: bool
     progress: bool
     twin: Defended | None = None
+    idle: bool = False
 
     def config(self, attack: AttackConfig) -> Config:
         """Its settings, as a record has them."""
@@ -164,7 +166,7 @@ class Call:
         return Cell(
             self.config(AttackConfig("none", "")), self.dataset, self.classes, plan, GIVEN,
             self.defended.scheme, None, self.identity, self.twin_identity, {}, "", self.defended, self.goals,
-            self.progress, changing=self.changing,
+            self.progress, changing=self.changing, idle=self.idle,
         )  # fmt: skip
 
     def cell(self, named: Named) -> Cell:
@@ -234,8 +236,11 @@ def call_of(
     store: Path,
     kept: bool,
     progress: bool,
+    idle: bool = False,
 ) -> Call:
     """Checks what a call is given, and passes a few of its images through the network.
+
+    ``idle`` says whether what is to be random may be nothing that an output depends on.
 
     Raises:
         ConfigError: for what can't be used.
@@ -247,7 +252,7 @@ def call_of(
     seed = given.integer("seed", seed)
     chosen = given.criterion(criterion, goals)
     checked = Images.of_tensors(images, labels)
-    classes, defended, twin = tried(defended, checked, batch_size)
+    classes, defended, twin = tried(defended, checked, batch_size, idle)
     if chosen.k is not None and chosen.k >= classes:
         raise ConfigError(f"criterion.k: expected less than the {classes} classes, got {chosen.k}")
     aims = _goals(chosen, checked, goals, classes, seed)
@@ -265,10 +270,13 @@ def call_of(
         kept,
         progress,
         twin,
+        idle,
     )
 
 
-def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Defended, Defended | None]:
+def tried(
+    defended: Defended, images: Images, batch_size: int, idle: bool = False
+) -> tuple[int, Defended, Defended | None]:
     """How many outputs the network has; it and its scheme are tried on three images.
 
     Returns:
@@ -284,7 +292,7 @@ def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Def
     twin = defended.twin
     if defended.draws_itself:
         labels = torch.from_numpy(images.y).repeat(probe.IMAGES)[: probe.IMAGES].to(defended.device)
-        found = probe.own(defended, name, few, labels, 0, batch_size)
+        found = probe.own(defended, name, few, labels, 0, batch_size, trained=not idle)
         classes, defended = found.outputs, found.defended
         if twin is not None and found.twin is not None:
             # what passes of the one change is no value of the other, either
@@ -299,7 +307,7 @@ def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Def
             f"labels: {labelled - 1} found, and {name} has {classes} outputs, 0 to {classes - 1}"
         )
     probe.sites(defended, name, few)
-    probe.scheme(defended, called(defended), few)
+    probe.scheme(defended, called(defended), few, idle)
     return classes, defended, twin
 
 

@@ -203,6 +203,11 @@ class Audited:
     def __repr__(self) -> str:
         return tables.terminal(self.table, [self._notes], [])
 
+    @property
+    def said(self) -> str:
+        """The threat model, how much was done, and what was not tried."""
+        return "\n".join(tables.below(self.table, [self._notes], []))
+
     def save(self, folder: str | Path) -> None:
         """Writes audit.csv, checks.csv, attacks.csv, images.csv, and samples.npz, which ``audit`` takes.
 

@@ -178,13 +178,18 @@ def terminal(frame: pd.DataFrame, notes: Sequence[Mapping[str, Any]], names: Seq
         [
             ", ".join(f"{name}={value}" for name, value in same.items() if pd.notna(value)),
             *(f"{line}  {verdict}" for line, verdict in zip(lines, verdicts, strict=True)),
-            *_below(frame, notes, varying),
+            *below(frame, notes, varying),
         ]
     ).lstrip("\n")
 
 
-def _below(frame: pd.DataFrame, notes: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> list[str]:
-    """The threat model, how much was done, and what was not tried."""
+def below(frame: pd.DataFrame, notes: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> list[str]:
+    """The threat model, how much was done, and what was not tried, a line each.
+
+    Args:
+        frame, notes: As for ``terminal``.
+        varying: Of the columns those that tell rows apart.
+    """
     some = [draws for draws, one in zip(frame["draws"], notes, strict=True) if not one["exact"]]
     draws = [f"{_span(some)} draws"] if some else []
     draws += ["all states that draws can be in"] if len(some) < len(notes) else []
@@ -202,7 +207,7 @@ def _below(frame: pd.DataFrame, notes: Sequence[Mapping[str, Any]], varying: Seq
         if one["left_out"]:
             of = " ".join(f"{name}={row[name]}" for name in varying)
             lines.append(
-                f"not tried, for want of passes{f' ({of})' if of else ''}: {', '.join(one['left_out'])}"
+                f"{of}{': ' if of else ''}left out, for want of passes: {', '.join(one['left_out'])}"
             )
     return lines
 
