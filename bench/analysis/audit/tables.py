@@ -32,6 +32,74 @@ NAMES = (
 """Settings that name a row, in the order of its columns."""
 
 
+_ROW = {
+    "clean_pct": "accuracy of the defence on images as they are: of the whole test set; from Python of `clean`, else of the audited images",
+    "twin_clean_pct": "the same of its twin, the same weights with nothing random",
+    "clean_cost_points": "`twin_clean_pct` less `clean_pct`: what the defence costs",
+    "naive_pct": "accuracy that the strongest attack leaves of somebody who doesn't know that anything is random, on fresh draws",
+    "claimed_pct": "accuracy that this attack's own claims leave",
+    "real_pct": "accuracy for one query: of each image's worst sample of the pool, on draws that chose nothing",
+    "real_attack": "the attack without which `real_pct` would rise most",
+    "any_of_10_pct": "images that stay right on all of ten fresh draws, where the attacker may ask ten times",
+    "majority_pct": "images that are right by a vote of eleven fresh draws",
+    "twin_pct": "accuracy of the twin: an image counts if it withstands every sample of the same pool",
+    "fixed_pct": "accuracy where the attacker knows the draw",
+    "baseline_pct": "accuracy of a network that was trained without the scheme; empty without `audit.baseline`",
+    "worth_points": "`real_pct` less `twin_pct`: what the randomness is worth for one query",
+    "worth_any_of_10_points": "`any_of_10_pct` less `twin_pct`: what it is worth for ten tries",
+    "operation_points": "`fixed_pct` less `twin_pct`: what the operation does, its draw known",
+    "secrecy_points": "`real_pct` less `fixed_pct`: what not knowing the draw does",
+    "over_baseline_points": "`real_pct` less `baseline_pct`",
+    "attacks": "how many attacks there were, on the defence and on what it is compared with",
+    "images": "how many images were audited: the first of the test set, right or wrong",
+    "draws": "how many draws scored each of them; where draws are a short list, how many states that has",
+    "passes": "passes of each image, in all; a forward one counts a third",
+    "seconds": "wall time of attacks, whenever they were run",
+    "verdict": "`refuted`, `suspicious`, `undecided` or `nothing found`; empty where nothing is random",
+    "verdict_of": "the claim that it speaks of",
+    "why": "why, in a sentence",
+}
+_ENDS = ("real_pct", *DIFFERENCES)
+COLUMNS = {
+    column + end: meaning if not end else ""
+    for column, meaning in _ROW.items()
+    for end in (("", "_low", "_high") if column in _ENDS else ("",))
+}
+"""Of audit.csv behind those that name a row, and what they mean; of the ends of an interval nothing is said."""
+
+OF_CHECKS = {
+    "check": "`V1` to `V13`, or an indicator that an attack failed, `I1` to `I4`",
+    "on": "what it was made on: scheme, twin, known draw or baseline",
+    "outcome": "`passes`, `fails` or `doesn't apply`",
+    "figure": "what was measured; empty where it doesn't apply",
+    "threshold": "from where on it fails",
+    "evidence": "both in a sentence",
+}
+"""Of checks.csv."""
+
+OF_ATTACKS = {
+    "attack": "what it is called; that of `known draw 2: margin` knows a draw; `brought along` is not the plan's",
+    "on": "what it attacked; empty for samples that no attack made",
+    "accuracy_left_pct": "accuracy of the defence on its samples, on fresh draws; empty for a ball that isn't the row's",
+    "claimed_pct": "on how many images it says to have succeeded",
+    "passes": "passes of each image; a forward one counts a third",
+    "seconds": "wall time, whenever it was run",
+    "images_won": "of how many images its sample is the worst",
+    "real_without_it_points": "by how much `real_pct` would rise without it, on the draws that chose",
+}
+"""Of attacks.csv."""
+
+OF_IMAGES = {
+    "image": "its place among those that were audited",
+    "label": "its class",
+    "worst": "whose sample is its worst",
+    "scored_draws": "how many draws scored that",
+    "scored_wrong": "on how many of them it was wrong",
+    "wrong_draws: NAME": "on how many of the draws that chose the sample of an attack was wrong; one column for each",
+}
+"""Of images.csv."""
+
+
 def names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What names a row.
 
@@ -82,9 +150,8 @@ def of_row(row: Row, accuracies: tuple[float, float | None] | None = None) -> di
 
 def of_checks(row: Row) -> pd.DataFrame:
     """``checks.csv``, without the columns that name the row."""
-    named = ["check", "on", "outcome", "figure", "threshold", "evidence"]
     found = [(c.name, c.on, c.outcome, c.figure, c.threshold, c.evidence) for c in row.checks]
-    return pd.DataFrame(found, columns=named)
+    return pd.DataFrame(found, columns=list(OF_CHECKS))
 
 
 def of_attacks(row: Row) -> pd.DataFrame:
