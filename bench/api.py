@@ -210,11 +210,7 @@ def audit(
             with _of("clean"):
                 more = call(defended, *given.pair("clean", clean))
         ready = auditing.of_call(audited, config, named, other, samples, more)
-        try:
-            return Audited.of(auditing.run(ready, progress if callable(progress) else _Said(progress)))
-        except ConfigError as error:
-            # the command's keys have a section
-            raise ConfigError(str(error).removeprefix("audit.")) from None
+        return Audited.of(auditing.run(ready, progress if callable(progress) else _Said(progress)))
 
 
 CLEAN_DRAWS = 20

@@ -40,6 +40,7 @@ class Ready:
             a key.
         samples: Further samples, and which images they are of; None: there are none.
         settings: All that was set, as JSON-able values, by which rows are told apart.
+        section: What stands before keys of what is asked, with its dot.
     """
 
     cell: Cell
@@ -49,6 +50,7 @@ class Ready:
     attacks: Mapping[str, tuple[Any, Any]]
     samples: tuple[np.ndarray, np.ndarray] | None
     settings: Mapping[str, Any]
+    section: str = ""
 
     @property
     def store(self) -> Store:
@@ -143,7 +145,7 @@ def prepare(
     said = {key: value for key, value in decides(config).items() if key not in NOT_NAMED}
     return Ready(
         one, settings.asked, other, one, _extra(extra, settings.asked, one), brought,
-        {**said, **settings.said},
+        {**said, **settings.said}, "audit.",
     )  # fmt: skip
 
 
@@ -199,7 +201,10 @@ def run(ready: Ready, progress: Callable[[str], None]) -> Found:
             config.minutes,
         )
         asking.say_outside(asked)
-        return asking.found(asked, accuracies)
+        try:
+            return asking.found(asked, accuracies)
+        except ConfigError as error:
+            raise ConfigError(f"{ready.section}{error}") from None
 
 
 def _twin(seen: cell.Seen) -> Subject | None:

@@ -308,7 +308,7 @@ def test_progress_is_said_on_stderr_where_it_is_asked_for(
             asked.progress("at most")
 
         def run(self) -> None:
-            raise ConfigError("audit.passes: that is all")
+            raise ConfigError("passes: that is all")
 
     monkeypatch.setattr(asking, "Audit", Audit)
     with pytest.raises(ConfigError, match="^passes: that is all"):

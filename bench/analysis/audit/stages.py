@@ -119,7 +119,7 @@ def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float
         worst = max(left, key=lambda stage: stage.rank)
         if worst.rank == 0:
             raise ConfigError(
-                f"audit.passes: expected at least {math.ceil(cost(left))}, which the shortest plan of this "
+                f"passes: expected at least {math.ceil(cost(left))}, which the shortest plan of this "
                 f"effort takes, got {math.floor(passes)}"
             )
         last = [stage for stage in left if stage.rank == worst.rank][-1]
