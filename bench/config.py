@@ -468,12 +468,13 @@ class AuditConfig:
 
     Attributes:
         norm: Of the ball, ``linf`` or ``l2``.
-        epsilon: Its radius, over 0; for linf up to 1.
+        epsilon: Its radius, over 0; for ``linf`` up to 1.
         effort: ``quick`` (at most 2,000 passes an image), ``standard`` (20,000) or ``thorough`` (200,000).
-        claim: An accuracy that somebody states, %; null: none.
-        margin: Points from which on a gain counts, over 0.
-        passes: Of an image, at most; null: what the effort takes.
-        minutes: Of all, at most, by passes that are timed first; null: whatever it takes.
+        claim: An accuracy that somebody states, %, which is refuted where less was found; null: none.
+        margin: Points from which on a gain counts, over 0; our own choice.
+        passes: Of an image, at most; what there are none for is left out, and said; null: what the effort
+            takes.
+        minutes: Of a row, at most, by passes that are timed first; null: whatever it takes.
     """
 
     norm: str = "linf"
@@ -520,9 +521,13 @@ class AuditSettings:
 
     Attributes:
         asked: What is asked.
-        attacks: Names of further attacks.
-        baseline: Settings of a network without the scheme that differ from the cell's; None: there is none.
-        samples: A file of further samples; None: there is none.
+        attacks: Names of conf/attack, or of your own folder, whose samples join the plan's: ``+mine``, or
+            ``[mine,other]``; they are asked for the audit's ball. null: none.
+        baseline: Settings of the defender's that differ, such as ``{train_rate: 0}``, of a network that is
+            compared besides, with nothing random in it; null: there is none.
+        samples: A file of further samples, which ``--samples`` names: an npz of ``images`` (float32 in
+            [0, 1], shape (m, channels, height, width)) and ``indices`` into the audited images; null: there
+            is none.
     """
 
     asked: AuditConfig
