@@ -9,7 +9,8 @@ import torch
 import truths
 from torch import Tensor
 
-from bench import attacking, looks
+import bench
+from bench import attacking, attacks, looks
 from bench.analysis.audit import making, pool
 from bench.analysis.audit.asked import Asked, Subject
 from bench.analysis.audit.making import Making
@@ -119,6 +120,30 @@ def test_of_a_short_list_of_draws_the_iterate_is_kept_by_the_exact_sum(tmp_path:
     assert right.accuracy().mean == 0
 
 
+def test_of_what_an_attack_shows_on_its_way_the_best_is_kept_whatever_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = truths.contradicting()
+    # which fools both
+    best = truth.images + torch.tensor([0.05, -0.1 + 1e-3]).view(1, 1, 1, 2)
+
+    class Forgets(attacks.RandomizedPGDAttack):
+        def __call__(self, model, inputs, criterion, *, epsilons, trace, **kwargs):
+            for step, shown in enumerate((inputs, -best + 1, inputs)):
+                trace(step, np.arange(len(inputs)), None, None, None, shown)
+            return inputs, inputs, torch.zeros(len(inputs), dtype=torch.bool)
+
+    monkeypatch.setattr(attacks, "RandomizedPGDAttack", Forgets)
+    one = Making(asked(truth, tmp_path))
+    one.make(Stage("margin", "scheme", RANDOMIZED_PGD, OPTIONS))
+    right = Seeing(one.asked).of_stage(one.made["margin"])
+    both = [
+        Seeing(one.asked)._exact(torch.tensor(x)).mean() for x in (truth.images.numpy(), (1 - best).numpy())
+    ]
+    assert both[1] < both[0]
+    assert right.accuracy().mean == both[1]
+
+
 def test_states_are_no_short_list_where_anything_else_draws(tmp_path: Path) -> None:
     class Both(truths.OneOf):
         def forward(self, x: Tensor) -> Tensor:
@@ -126,8 +151,6 @@ def test_states_are_no_short_list_where_anything_else_draws(tmp_path: Path) -> N
 
     truth = truths.contradicting()
     net = Both(np.array([[-2, -1], [10, -20]]), np.array([0.09, 0.9]))
-    import bench
-
     own = bench.Own(choose={"which": [0, 1]})
     one = asked(
         truths.Truth(bench.Defended(net, scheme=own), truth.images, truth.labels, "linf", 0.1, 0), tmp_path

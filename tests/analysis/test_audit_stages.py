@@ -97,4 +97,7 @@ def test_a_stage_tells_what_it_costs() -> None:
     assert square.passes == pytest.approx(2 * 30 * 3 / 3 + 20 + 50 / 3)
     assert dataclasses.replace(one, images=20).of(80) == pytest.approx(one.passes / 4)
     assert dataclasses.replace(one, images=20).of(10) == one.passes
+    # of the scheme an answer may take several, of its twin never
+    assert one.of(10, several=5) == 5 * one.passes
+    assert dataclasses.replace(one, on="twin").of(10, several=5) == one.passes
     assert dataclasses.replace(one, followed=True).passes == pytest.approx(one.passes + 20 * 7 / 3)

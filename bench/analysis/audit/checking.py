@@ -219,6 +219,7 @@ class Checking:
         yield checks.indicator("I1", on, zero, clean, says)
         assert made.losses is not None
         assert made.shares is not None
+        assert made.errors is not None
         standing = right > 0.5
         says = "{} of the images not fooled were, on the way"
         way = stages.on_its_way(made.stage.name)
@@ -228,4 +229,4 @@ class Checking:
         )
         yield checks.indicator("I3", on, checks.silent(shares, 1 - right), standing, says)
         says = "the loss of {} of the images not fooled still fell at the end"
-        yield checks.indicator("I4", on, checks.unfinished(made.losses), standing, says)
+        yield checks.indicator("I4", on, checks.unfinished(made.losses, made.errors), standing, says)

@@ -240,11 +240,16 @@ FLAT = 1e-3
 """Of a loss whose whole range is smaller nothing can be told; ours."""
 
 
-def unfinished(losses: np.ndarray) -> np.ndarray:
+SURE = 2.0
+"""By how many standard errors a loss on a few draws has to fall before that isn't chance; ours."""
+
+
+def unfinished(losses: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """I4: for which images the loss, scaled to its own range, still fell by over 0.05 at the end.
 
     Args:
         losses: At each look, lower being better, on the same draws at all of them, shape (looks, images).
+        errors: The standard error of each of them less the least before it, of the same shape.
 
     Source: Pintor et al. (2022), and the code beside it; the running minimum as there. The end are the last
     ten steps there, and here what lies between the last two looks: of fifteen a fourteenth of the steps.
@@ -252,7 +257,8 @@ def unfinished(losses: np.ndarray) -> np.ndarray:
     low, high = losses.min(0), losses.max(0)
     range_ = np.where(high - low > FLAT, high - low, np.inf)
     scaled = np.minimum.accumulate((losses - low) / range_, axis=0)
-    flagged: np.ndarray = scaled[-2:].max(0) - scaled[-1] > UNFINISHED
+    fell = losses[:-1].min(0) - losses[-1]
+    flagged: np.ndarray = (scaled[-2:].max(0) - scaled[-1] > UNFINISHED) & (fell > SURE * errors[-1])
     return flagged
 
 

@@ -112,9 +112,15 @@ class Stage:
             )
         return self.costs
 
-    def of(self, images: int) -> float:
-        """Passes of one of so many images, at most, some of which it may not attack."""
-        return self.passes * min(1.0, (self.images or images) / images)
+    def of(self, images: int, several: int = 1) -> float:
+        """Passes of one of so many images, at most.
+
+        Args:
+            images: How many, some of which it may not attack.
+            several: Passes that make one answer of the scheme.
+        """
+        each = several if self.on in ("scheme", "known draw") else 1
+        return each * self.passes * min(1.0, (self.images or images) / images)
 
     @property
     def _looks(self) -> float:

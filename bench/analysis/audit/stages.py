@@ -97,7 +97,9 @@ def plan(
     ]
 
 
-def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float, images: int) -> list[Stage]:
+def within(
+    stages: Sequence[Stage], passes: float, besides: float, pooled: float, images: int, several: int = 1
+) -> list[Stage]:
     """As many of them as so many passes allow: of the highest rank the last are left out first.
 
     Args:
@@ -106,13 +108,14 @@ def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float
         besides: What is needed whatever the plan.
         pooled: What each sample that joins the pool costs more.
         images: How many there are.
+        several: Passes that make one answer of the scheme.
 
     Raises:
         ConfigError: if not even those of rank 0 fit.
     """
 
     def cost(some: Sequence[Stage]) -> float:
-        return besides + sum(stage.of(images) + pooled * stage.pool for stage in some)
+        return besides + sum(stage.of(images, several) + pooled * stage.pool for stage in some)
 
     left = list(stages)
     while cost(left) > passes:
