@@ -7,6 +7,8 @@ device.
 """
 
 import contextlib
+import functools
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +18,6 @@ import torch
 from torch import Tensor
 
 from bench import auditing, cell, given, looks, parts, probe
-from bench.analysis.audit.verdict import Verdict
 from bench.calling import call_of, undisturbed
 from bench.checks import ConfigError
 from bench.config import MARGIN, AuditConfig
@@ -154,7 +155,7 @@ def audit(
     threads: int = 1,
     device: str | torch.device | None = None,
     store: str | Path | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: bool | Callable[[str], None] = False,
 ) -> Audited:
     """What the randomness of a defence is worth against an attacker who knows that it is random.
 
@@ -168,17 +169,19 @@ def audit(
         baseline: A network that was trained without the scheme, of which nothing is random.
         claim: An accuracy that somebody states, %.
         margin: Points from which on a gain counts, over 0; ours.
-        attacks: Further ones, as ``evaluate`` takes them: their samples join the others'.
-        samples: Further samples: an npz, or a mapping, of ``images`` (float32 in [0, 1], shape (m, channels,
-            height, width)) and ``indices`` into the audited images.
-        clean: More images and labels, of which clean accuracies are.
+        attacks: Further ones, as ``evaluate`` takes them, on the same ball: their samples join the others'.
+        samples: Further samples: the path of an npz, a mapping, or a pair, of ``images`` (float32 in [0, 1],
+            shape (m, channels, height, width)) and ``indices`` (integers, shape (m,): which of the audited
+            images each is of, no two of the same). They join the others.
+        clean: More images and labels, of which clean accuracies are; None: they are of those audited.
         passes: Of an image, at most; None: what the effort takes.
-        minutes: Of all, at most, by passes that are timed first.
+        minutes: Of all, at most, by passes that are timed first; None: whatever it takes.
         seed, batch_size, threads, device, store: As for ``evaluate``.
-        progress: Called with a line for each thing that is begun, the first of which is an estimate.
+        progress: Whether what is being done is said on stderr, a line each, the first an estimate; or what is
+            called with each line.
 
     Returns:
-        Tables, the verdict, and each image's worst sample.
+        Tables, the verdict, and each image's worst sample; printed, what matters most.
 
     Raises:
         ConfigError: for what can't be used, in one line, before anything is attacked.
@@ -187,20 +190,52 @@ def audit(
     """
     config = AuditConfig(norm, epsilon, effort, claim, margin, passes, minutes)
     config.check()
-    named = [] if attacks is None else given.attacks(attacks)
-    with undisturbed(defended, device, threads), _folder(store) as folder:
-        call = call_of(
-            defended, images, labels, draws=1, criterion="untargeted", goals=None, seed=seed,
-            batch_size=batch_size, threads=threads, store=folder, kept=store is not None, progress=False,
-            idle=True,
+    named = [] if attacks is None else given.attacks(attacks, config.epsilon)
+    if baseline is not None:
+        given.not_random("baseline", baseline)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(undisturbed(defended, device, threads))
+        if baseline is not None:
+            stack.enter_context(undisturbed(baseline, defended.device, threads))
+        folder = stack.enter_context(_folder(store))
+        call = functools.partial(
+            call_of, draws=CLEAN_DRAWS, criterion="untargeted", goals=None, seed=seed, batch_size=batch_size,
+            threads=threads, store=folder, kept=store is not None, progress=False, idle=True,
         )  # fmt: skip
-        found = auditing.of_call(call, config, named, baseline, samples, clean, progress or (lambda _: None))
-    row = found.table.iloc[0]
-    return Audited(
-        found.table, found.checks, found.attacks, found.images,
-        Verdict(row["verdict"] or "", row["verdict_of"] or "", row["why"]),
-        torch.from_numpy(found.worst), found.said,
-    )  # fmt: skip
+        audited, other, more = call(defended, images, labels), None, None
+        if baseline is not None:
+            with _of("baseline"):
+                other = call(baseline, images, labels)
+        if clean is not None:
+            with _of("clean"):
+                more = call(defended, *given.pair("clean", clean))
+        ready = auditing.of_call(audited, config, named, other, samples, more)
+        return Audited.of(auditing.run(ready, progress if callable(progress) else _Said(progress)))
+
+
+CLEAN_DRAWS = 20
+"""Passes of each image that clean accuracy is of, where others than those audited are given."""
+
+
+@contextlib.contextmanager
+def _of(key: str) -> Iterator[None]:
+    """Says of which argument something is wrong."""
+    try:
+        yield
+    except ConfigError as error:
+        words = str(error)
+        raise ConfigError(words if words.startswith(f"{key}:") else f"{key}: {words}") from None
+
+
+class _Said:
+    """Says lines on stderr, or nothing."""
+
+    def __init__(self, loud: bool):
+        self.loud = loud
+
+    def __call__(self, words: str) -> None:
+        if self.loud:
+            print(words, file=sys.stderr, flush=True)
 
 
 def measure(

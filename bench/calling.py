@@ -57,6 +57,7 @@ class Call:
         kept: Whether it outlasts the call.
         progress: Whether a bar is shown.
         twin: The twin of a network that draws by itself, its passes made as they have to be.
+        idle: Whether what is to be random may be nothing that an output depends on.
     """
 
     defended: Defended
@@ -72,6 +73,7 @@ class Call:
     kept: bool
     progress: bool
     twin: Defended | None = None
+    idle: bool = False
 
     def config(self, attack: AttackConfig) -> Config:
         """Its settings, as a record has them."""
@@ -152,6 +154,21 @@ class Call:
         content = fingerprint.hash_tensors({"x": torch.from_numpy(x), "y": torch.from_numpy(y)})
         return Dataset(x[:0], y[:0], x, y, self.classes, content)
 
+    @functools.cached_property
+    def bare(self) -> Cell:
+        """Its network behind its scheme, as a cell that attacks nothing.
+
+        Raises:
+            ConfigError: as ``identity``.
+        """
+        network = self.defended.network
+        plan = Plan(lambda: network, Defended, Pretrained(), 0, None, None, None, {})
+        return Cell(
+            self.config(AttackConfig("none", "")), self.dataset, self.classes, plan, GIVEN,
+            self.defended.scheme, None, self.identity, self.twin_identity, {}, "", self.defended, self.goals,
+            self.progress, changing=self.changing, idle=self.idle,
+        )  # fmt: skip
+
     def cell(self, named: Named) -> Cell:
         """The cell of one attack.
 
@@ -161,9 +178,9 @@ class Call:
         """
         config = self.config(named.config)
         door.ask(named.run, named.config, self.criterion, self.dataset.shape)
-        identity, where = self.identity, self.images.of
+        where = self.images.of
         samples = {
-            "defended": identity,
+            "defended": self.identity,
             "attack": [*self.attack_identity(named), named.config.epsilon],
             "criterion": [self.criterion.kind, self.criterion.k, self.criterion.targets],
             "images": [self.dataset.fingerprint, self.classes, None if where is None else where[1].tolist()],
@@ -175,14 +192,8 @@ class Call:
             **({"twin": self.twin_identity} if self.defended.draws_itself else {}),
         }
         asked = {"samples": samples, "draws": self.draws, "config": [config.attack.name, config.scheme.name]}
-        network = self.defended.network
-        plan = Plan(lambda: network, Defended, Pretrained(), 0, None, None, None, {})
         key = key_of("records", {**asked, "code": fingerprint.code("bench.cell")})
-        return Cell(
-            config, self.dataset, self.classes, plan, GIVEN, self.defended.scheme, named.run, identity,
-            self.twin_identity, samples, key, self.defended, self.goals, self.progress,
-            changing=self.changing,
-        )  # fmt: skip
+        return dataclasses.replace(self.bare, config=config, attack=named.run, samples=samples, key=key)
 
     def attack_identity(self, named: Named) -> list[Any]:
         """What stands for an attack, and its code."""
@@ -259,6 +270,7 @@ def call_of(
         kept,
         progress,
         twin,
+        idle,
     )
 
 

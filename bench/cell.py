@@ -56,7 +56,7 @@ def run(cell: Cell) -> dict[str, Any]:
     except (Unreadable, OSError) as error:
         return {
             **header(cell.config, stores.FAILED, cell.key),
-            "reason": f"can't be kept ({_reason(error, cell.config)})",
+            "reason": f"can't be kept ({reason(error, cell.config)})",
         }
 
 
@@ -74,7 +74,7 @@ def _compute(cell: Cell) -> dict[str, Any]:
     except BaseException as error:
         record = {
             **header(cell.config, stores.FAILED, cell.key, peers),
-            "reason": _reason(error, cell.config),
+            "reason": reason(error, cell.config),
             "traceback": traceback.format_exc(),
         }
     record["seconds"] = {"total": time.perf_counter() - start, **record.get("seconds", {})}
@@ -93,7 +93,7 @@ def _done(cell: Cell) -> dict[str, Any] | None:
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-def _reason(error: BaseException, config: Config) -> str:
+def reason(error: BaseException, config: Config) -> str:
     words = " ".join(str(error).split())
     if _out_of_memory(error):
         return _lower("batch_size", config.batch_size, error)
@@ -187,23 +187,13 @@ def seen_of(cell: Cell) -> Seen:
 
 
 def _walk(cell: Cell) -> dict[str, Any]:
-    config, data = cell.config, cell.dataset
+    config = cell.config
     seen = seen_of(cell)
-    defended, looker, drawn = seen.defended, seen.looker, seen.drawn
-    bare = None
-    if seen.twin is not None and seen.twin_looker is not None:
-        bare = _clean(cell, seen.twin_looker, seen.twin)
-    if cell.given is None and bare is not None:
-        # without a scheme: which images are worth attacking
-        _check_worth(cell, seen, bare.right)
-    behind = _clean(cell, looker, defended) if bare is None or defended.random or defended.scheme else bare
-    if cell.given is None and bare is None:
-        # without a twin those that the defence gets right on a draw
-        _check_worth(cell, seen, behind.right)
+    defended, looker = seen.defended, seen.looker
+    bare, behind = _whole(cell, seen)
     right = (behind if bare is None else bare).right
     attacked = right if cell.given is None else np.ones_like(right)
-    if drawn is None:
-        drawn = looks.draws(cell.store, looker, defended, data.x_test, data.y_test)
+    drawn = drawn_of(cell, seen)
     samples = _samples(cell, seen.trained, defended, np.flatnonzero(attacked), drawn)
     fresh = looks.fresh(
         cell.store,
@@ -220,6 +210,43 @@ def _walk(cell: Cell) -> dict[str, Any]:
         cell, seen.trained, defended.random, bare, behind, samples, fresh, drawn, seen.twin_drawn, whole,
         None if seen.twin_looker is None else seen.twin_looker.weights,
     )  # fmt: skip
+
+
+def _whole(cell: Cell, seen: Seen) -> tuple[looks.Clean | None, looks.Clean]:
+    """A pass over all test images, of the twin, None where there is none, and of the defence.
+
+    Raises:
+        TrainingError: for a network of which nothing could be learnt.
+    """
+    defended, bare = seen.defended, None
+    if seen.twin is not None and seen.twin_looker is not None:
+        bare = _clean(cell, seen.twin_looker, seen.twin)
+    if cell.given is None and bare is not None:
+        # without a scheme: which images are worth attacking
+        _check_worth(cell, seen, bare.right)
+    if bare is not None and not defended.random and not defended.scheme:
+        return bare, bare
+    behind = _clean(cell, seen.looker, defended)
+    if cell.given is None and bare is None:
+        # without a twin those that the defence gets right on a draw
+        _check_worth(cell, seen, behind.right)
+    return bare, behind
+
+
+def drawn_of(cell: Cell, seen: Seen) -> Findings | None:
+    """What the draws of a cell's defence are like; None where nothing is random.
+
+    Args:
+        cell: The cell.
+        seen: Its network behind its scheme.
+
+    Raises:
+        NotFinite: for logits that are not numbers.
+    """
+    if seen.drawn is not None:
+        return seen.drawn
+    data = cell.dataset
+    return looks.draws(cell.store, seen.looker, seen.defended, data.x_test, data.y_test)
 
 
 def _clean_draws(cell: Cell, looker: Looker, defended: Defended) -> looks.Fresh:
@@ -250,10 +277,8 @@ def draws(cell: Cell) -> tuple[Findings | None, Findings | None]:
         NotFinite: for logits that are not numbers.
     """
     with process.threads(cell.config.threads):
-        seen, data = seen_of(cell), cell.dataset
-        if seen.drawn is not None:
-            return seen.drawn, seen.twin_drawn
-        return looks.draws(cell.store, seen.looker, seen.defended, data.x_test, data.y_test), None
+        seen = seen_of(cell)
+        return drawn_of(cell, seen), seen.twin_drawn
 
 
 def clean(cell: Cell) -> tuple[np.ndarray, float]:
@@ -277,27 +302,25 @@ def clean(cell: Cell) -> tuple[np.ndarray, float]:
     return right, seen.trained.seconds
 
 
-def accuracies(cell: Cell, seen: Seen) -> tuple[float, float | None]:
+def accuracies(cell: Cell) -> tuple[float, float | None]:
     """Accuracy on all test images, of a cell's defence and of its twin, in [0, 1]; None where there is none.
 
-    Args:
-        cell: The cell.
-        seen: Its network behind its scheme.
+    That of the defence is of one pass, as a record's is; of several draws where images share them, or may be
+    few.
 
     Raises:
+        ConfigError, TrainingError: for a network that is refused, or of which nothing could be learnt.
         NotFinite: for logits that are not numbers.
     """
     with process.threads(cell.config.threads):
-        bare = None
-        if seen.twin is not None and seen.twin_looker is not None:
-            bare = float(_clean(cell, seen.twin_looker, seen.twin).right.mean())
-        if bare is not None and not seen.defended.random:
-            return bare, bare
-        if seen.drawn is not None and seen.drawn.shared:
-            # a single pass would tell of one draw alone
+        seen = seen_of(cell)
+        bare, behind = _whole(cell, seen)
+        right = behind.right.mean()
+        drawn = drawn_of(cell, seen)
+        if drawn is not None and seen.defended.random and (drawn.shared or cell.given is not None):
             whole = _clean_draws(cell, seen.looker, seen.defended)
-            return float((whole.right / whole.draws).mean()), bare
-        return float(_clean(cell, seen.looker, seen.defended).right.mean()), bare
+            right = whole.right.mean() / whole.draws
+    return float(right), None if bare is None else float(bare.right.mean())
 
 
 def _samples(

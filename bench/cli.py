@@ -171,7 +171,7 @@ def _keep(given: Namespace) -> None:
 def _audit(given: Namespace) -> None:
     from bench import run_audit
 
-    run_audit.run(given)
+    run_audit.main(given)
 
 
 def _ls(given: Namespace) -> None:

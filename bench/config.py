@@ -468,12 +468,13 @@ class AuditConfig:
 
     Attributes:
         norm: Of the ball, ``linf`` or ``l2``.
-        epsilon: Its radius, over 0; for linf up to 1.
+        epsilon: Its radius, over 0; for ``linf`` up to 1.
         effort: ``quick`` (at most 2,000 passes an image), ``standard`` (20,000) or ``thorough`` (200,000).
-        claim: An accuracy that somebody states, %; null: none.
-        margin: Points from which on a gain counts, over 0.
-        passes: Of an image, at most; null: what the effort takes.
-        minutes: Of all, at most, by passes that are timed first; null: whatever it takes.
+        claim: An accuracy that somebody states, %, which is refuted where less was found; null: none.
+        margin: Points from which on a gain counts, over 0; our own choice.
+        passes: Of an image, at most; what there are none for is left out, and said; null: what the effort
+            takes.
+        minutes: Of a row, at most, by passes that are timed first; null: whatever it takes.
     """
 
     norm: str = "linf"
@@ -493,8 +494,10 @@ class AuditConfig:
         Raises:
             ConfigError: for a value that is out of its range.
         """
-        check_choice("norm", self.norm, tuple(LARGEST))
-        check_choice("effort", self.effort, EFFORTS)
+        for key, choices in (("norm", tuple(LARGEST)), ("effort", EFFORTS)):
+            if not isinstance(getattr(self, key), str):
+                raise ConfigError(f"{key}: expected one of {', '.join(choices)}, got {getattr(self, key)!r}")
+            check_choice(key, getattr(self, key), choices)
         self.epsilon = number("epsilon", self.epsilon)
         largest = LARGEST[self.norm]
         if not 0 < self.epsilon < math.inf or self.epsilon > largest:
@@ -518,9 +521,13 @@ class AuditSettings:
 
     Attributes:
         asked: What is asked.
-        attacks: Names of further attacks.
-        baseline: Settings of a network without the scheme that differ from the cell's; None: there is none.
-        samples: A file of further samples; None: there is none.
+        attacks: Names of conf/attack, or of your own folder, whose samples join the plan's: ``+mine``, or
+            ``[mine,other]``; they are asked for the audit's ball. null: none.
+        baseline: Settings of the defender's that differ, such as ``{train_rate: 0}``, of a network that is
+            compared besides, with nothing random in it; null: there is none.
+        samples: A file of further samples, which ``--samples`` names: an npz of ``images`` (float32 in
+            [0, 1], shape (m, channels, height, width)) and ``indices`` into the audited images; null: there
+            is none.
     """
 
     asked: AuditConfig
@@ -540,9 +547,6 @@ class AuditSettings:
         """
         section = dict(given["audit"])
         baseline, samples = section.pop("baseline"), section.pop("samples")
-        for key in ("norm", "effort"):
-            if not isinstance(given[key], str):
-                raise ConfigError(f"{key}: expected a name, got {given[key]!r}")
         asked = AuditConfig(given["norm"], given["epsilon"], given["effort"], **section)
         asked.check("audit.")
         named = given["attacks"]
@@ -557,6 +561,14 @@ class AuditSettings:
             raise ConfigError(f"audit.samples: expected a file, got {samples!r}")
         attacks = [one.removeprefix("+") for one in named]
         return cls(asked, attacks, None if baseline is None else dict(baseline), samples)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """They, under the keys by which they are given."""
+        found = dataclasses.asdict(self.asked)
+        section = {key: found.pop(key) for key in ("claim", "margin", "passes", "minutes")}
+        section |= {"baseline": self.baseline, "samples": self.samples}
+        return {**found, "attacks": list(self.attacks), "audit": section}
 
 
 @functools.cache

@@ -184,11 +184,15 @@ class Named:
     target: Any = None
 
 
-def attacks(given: Any) -> list[Named]:
+def attacks(given: Any, epsilon: float | None = None) -> list[Named]:
     """The attacks of a call: a sequence, or a mapping from names of one's own.
 
+    Args:
+        given: They.
+        epsilon: That of all of them; None: each has its own.
+
     Raises:
-        ConfigError: for what is no attack, or two of one name.
+        ConfigError: for what is no attack, two of one name, or a pair with another epsilon than all have.
     """
     if isinstance(given, str) or not isinstance(given, Sequence | Mapping) or not given:
         raise ConfigError(
@@ -202,6 +206,10 @@ def attacks(given: Any) -> list[Named]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"attacks: two are called {name}; give a mapping with names of your own")
+    if epsilon is not None:
+        for one in given.values() if isinstance(given, Mapping) else given:
+            if isinstance(one, tuple) and one[1] not in (None, epsilon):
+                raise ConfigError(f"attacks: expected no epsilon but the audit's, {epsilon:g}, got {one[1]}")
     return found
 
 
@@ -337,6 +345,26 @@ def integer(key: str, value: Any, least: int | None = None) -> int:
     if least is not None:
         check_at_least(key, int(value), least)
     return int(value)
+
+
+def pair(key: str, value: Any) -> tuple[Any, Any]:
+    """Images and their labels, each yet to be checked.
+
+    Raises:
+        ConfigError: for anything else than two.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise ConfigError(f"{key}: expected a pair, images and their labels, got {type(value).__name__}")
+    first, second = value
+    return first, second
+
+
+def not_random(key: str, value: Any) -> None:
+    """Raises ConfigError unless it is a network behind a scheme of which nothing is random."""
+    if not isinstance(value, defended.Defended):
+        raise ConfigError(f"{key}: expected a bench.Defended, got {type(value).__name__}")
+    if value.random:
+        raise ConfigError(f"{key}: expected a network of which nothing is random")
 
 
 def folder(key: str, value: Any) -> Path:

@@ -14,9 +14,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench import looks
+from bench import given, looks
 from bench.analysis import summary
-from bench.analysis.audit import tables
+from bench.analysis.audit import tables, writing
+from bench.analysis.audit.asking import KINDS, Found
 from bench.analysis.audit.verdict import Verdict
 from bench.calling import Call
 from bench.checks import ConfigError
@@ -181,8 +182,8 @@ class Audited:
         images: A row for each image.
         verdict: ``refuted``, ``suspicious``, ``undecided`` or ``nothing found``, and why; where nothing is
             random, why alone.
-        samples: Each image's worst sample, float32 in [0, 1], shape (n, channels, height, width).
-        said: The threat model, how much was done, and what was not tried.
+        samples: Each image's worst sample: ``images``, float32 in [0, 1], shape (n, channels, height, width),
+            and ``indices``, shape (n,), as ``audit`` takes samples.
     """
 
     table: pd.DataFrame
@@ -190,24 +191,33 @@ class Audited:
     attacks: pd.DataFrame
     images: pd.DataFrame
     verdict: Verdict
-    samples: Tensor
-    said: str
+    samples: Mapping[str, np.ndarray]
+    _notes: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, found: Found) -> "Audited":
+        """Of what a row has found."""
+        frames = {kind: getattr(found, kind) for kind in KINDS}
+        return cls(**frames, verdict=found.verdict, samples=found.samples, _notes=found.notes)
 
     def __repr__(self) -> str:
-        return "\n".join([tables.terminal(self.table, ["scheme", "norm", "epsilon"]), self.said])
+        return tables.terminal(self.table, [self._notes], [])
+
+    @property
+    def said(self) -> str:
+        """The threat model, how much was done, and what was not tried."""
+        return "\n".join(tables.below(self.table, [self._notes], []))
 
     def save(self, folder: str | Path) -> None:
-        """Writes audit.csv, checks.csv, attacks.csv, images.csv, and samples.npz, which ``samples`` takes.
+        """Writes audit.csv, checks.csv, attacks.csv, images.csv, and samples.npz, which ``audit`` takes.
 
         Raises:
+            ConfigError: for what is no folder.
             OSError: if they can't be written.
         """
-        where = Path(folder).expanduser()
-        where.mkdir(parents=True, exist_ok=True)
-        for name in ("checks", "attacks", "images"):
-            getattr(self, name).to_csv(where / f"{name}.csv", index=False)
-        self.table.to_csv(where / "audit.csv", index=False)
-        np.savez(where / "samples.npz", images=self.samples.numpy(), indices=np.arange(len(self.samples)))
+        where = given.folder("folder", folder)
+        writing.write_tables(where, {kind: getattr(self, kind) for kind in KINDS})
+        writing.write_samples(where / "samples.npz", self.samples)
 
 
 def measured(

@@ -9,11 +9,13 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import hydra
 from filelock import FileLock
+from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,6 +30,7 @@ from bench.checks import NotApplicable
 from bench.choices import conf_dir
 from bench.command import bear_output, fail, guarded, hold, lost_signal, stopped
 from bench.composing import at_home, one_line, typed
+from bench.config import Config
 from bench.reader import STRANGER, Reader
 from bench.results.files import Unreadable, log
 from bench.results.store import OK, Store
@@ -35,6 +38,7 @@ from bench.results.store import OK, Store
 if TYPE_CHECKING:
     from bench.plan import Cell
 
+T = TypeVar("T")
 
 COMPOSED = 1000
 """Settings of as many jobs are kept from their check until they run: 0.1 s each, and 0.1 MB."""
@@ -62,34 +66,50 @@ def prepare_sweep(config: DictConfig) -> None:
     from bench import cell, parts, plan
     from bench.results.sweep import write_manifest
 
+    ready: dict[str, Cell] = {}
+
+    def check(composed: DictConfig) -> tuple[Config, dict[str, Any]]:
+        job = typed(composed)
+        try:
+            if runs_here(config):
+                parts.device(job)
+            one = plan.prepare(job)
+            ready[one.key] = one
+            return job, plan.entry(job, one.key, one.trains)
+        except NotApplicable as reason:
+            return job, plan.entry(job, cell.not_applicable(job, str(reason))["key"], None)
+
+    found = checked(config, check)
+    job, _ = found[-1]
+    results = begin([one for one, _ in found])
+    try:
+        write_manifest(results, parts.store(job), [entry for _, entry in found])
+    except OSError as error:
+        fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
+    Command.sweep, Command.transfer, Command.cells = results, job.transfer, ready
+    Command.reader = Reader(tuple(job.trusted_modules), job.data_dir)
+
+
+def checked(config: DictConfig, check: Callable[[DictConfig], T]) -> list[T]:
+    """What a check makes of each job of a sweep, which Hydra then composes no more.
+
+    Args:
+        config: The sweep's.
+        check: Is given a job as it was composed, and raises whatever is wrong with it.
+
+    Raises:
+        SystemExit: with status 2, naming every bad job.
+    """
     # what was imported stays, and needn't be gone through for garbage at every job that is composed
     gc.freeze()
-    problems, jobs, cells = [], [], []
+    problems, found = [], []
     composed: dict[tuple[str, ...], DictConfig] = {}
     for overrides in expand(config):
         try:
-            found = loader().load_sweep_config(config, overrides)
-            jobs.append((overrides, typed(found)))
+            one = loader().load_sweep_config(config, overrides)
+            found.append(check(one))
             if len(composed) < COMPOSED:
-                composed[tuple(overrides)] = found
-        except Exception as error:
-            problems.append(one_line(error, overrides))
-    if not jobs and not problems:
-        fail("a sweep without a job: one of its settings has no value")
-    for key in ("output_dir", "name"):
-        if len(folders := {getattr(job, key): None for _, job in jobs}) > 1:
-            fail(f"{key}: a sweep has one folder, got {', '.join(folders)}; start one for each")
-    ready: dict[str, Cell] = {}
-    for overrides, job in jobs:
-        try:
-            try:
-                if runs_here(config):
-                    parts.device(job)
-                one = plan.prepare(job)
-                ready[one.key] = one
-                cells.append(plan.entry(job, one.key, one.trains))
-            except NotApplicable as reason:
-                cells.append(plan.entry(job, cell.not_applicable(job, str(reason))["key"], None))
+                composed[tuple(overrides)] = one
         # foreign code may raise anything when it is imported or made
         except (Exception, SystemExit) as error:
             problems.append(one_line(error, overrides))
@@ -97,19 +117,31 @@ def prepare_sweep(config: DictConfig) -> None:
         for problem in dict.fromkeys(problems):
             print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2)
-    results = Path(job.output_dir) / job.name
-    Command.lock = hold(results)
-    open_store(parts.store(job))
-    try:
-        write_manifest(results, parts.store(job), cells)
-    except OSError as error:
-        fail(f"output_dir: {error.filename or results}: can't be written ({error.strerror or error})")
+    if not found:
+        fail("a sweep without a job: one of its settings has no value")
     # each was composed and found good here; Hydra would compose it once more, to see whether it can be
     Sweeper.validate_batch_is_legal = lambda self, batch: None  # type: ignore[method-assign]
     if str(config.hydra.launcher._target_).endswith("BasicLauncher"):
         compose_once(composed)
-    Command.sweep, Command.transfer, Command.cells = results, job.transfer, ready
-    Command.reader = Reader(tuple(job.trusted_modules), job.data_dir)
+    return found
+
+
+def begin(jobs: Sequence[Config]) -> Path:
+    """Takes the folder of all jobs for this process, and opens their store.
+
+    Raises:
+        SystemExit: with status 2 if they have several, or another process holds it.
+    """
+    from bench import parts
+
+    for key in ("output_dir", "name"):
+        if len(folders := {getattr(job, key): None for job in jobs}) > 1:
+            fail(f"{key}: a sweep has one folder, got {', '.join(folders)}; start one for each")
+    job = jobs[-1]
+    results = Path(job.output_dir) / job.name
+    Command.lock = hold(results)
+    open_store(parts.store(job))
+    return results
 
 
 def compose_once(composed: dict[tuple[str, ...], DictConfig]) -> None:
@@ -168,13 +200,7 @@ def job(composed: DictConfig) -> None:
     from bench.analysis import progress, summary
     from bench.results.sweep import Table
 
-    bear_output()
-    # a bar's lock between processes would be left behind by a worker that is killed
-    tqdm.set_lock(threading.RLock())
-    hydra_config = HydraConfig.get()
-    # folders that are given relative are so to where the command was started, in every process
-    os.chdir(hydra_config.runtime.cwd)
-    sweeping = hydra_config.mode is RunMode.MULTIRUN
+    hydra_config, sweeping = at_work()
     try:
         config = typed(composed)
         try:
@@ -189,12 +215,8 @@ def job(composed: DictConfig) -> None:
                 raise
             record = cell.not_applicable(config, str(reason))
     except (Exception, SystemExit) as error:
-        lost_signal()
-        problem = one_line(error, hydra_config.overrides.task)
-        if not sweeping:
-            fail(problem)
         # what the parent could check, and a worker can't: the cell is missing then
-        print(f"error: {problem}", file=sys.stderr, flush=True)
+        say(one_line(error, hydra_config.overrides.task), sweeping)
         return
     # else a cell that a signal made fail would be followed by the next one
     lost_signal()
@@ -206,6 +228,29 @@ def job(composed: DictConfig) -> None:
     print(ready.store.record_path(record["key"]))
     if record["status"] != OK:
         fail(record["reason"], 1)
+
+
+def at_work() -> tuple[HydraConf, bool]:
+    """What every job does first, in whichever process: Hydra's own settings, and whether it is a sweep's."""
+    bear_output()
+    # a bar's lock between processes would be left behind by a worker that is killed
+    tqdm.set_lock(threading.RLock())
+    hydra_config = HydraConfig.get()
+    # folders that are given relative are so to where the command was started, in every process
+    os.chdir(hydra_config.runtime.cwd)
+    return hydra_config, hydra_config.mode is RunMode.MULTIRUN
+
+
+def say(problem: str, sweeping: bool, status: int = 2) -> None:
+    """Says what is wrong with a job, and ends the command unless others are to go on.
+
+    Raises:
+        SystemExit: with that status, for a job that isn't a sweep's.
+    """
+    lost_signal()
+    if not sweeping:
+        fail(problem, status)
+    print(f"error: {problem}", file=sys.stderr, flush=True)
 
 
 class Command:
@@ -233,9 +278,24 @@ def main() -> None:
     Exit status: 0 if every cell is done or can't be, 1 if one failed or is missing, 2 for a setting
     that can't be used, 130 after Ctrl-C, 143 after SIGTERM.
     """
+    raise SystemExit(carry_out(job, sys.argv[1:], tables, recognition))
+
+
+def carry_out(job: Callable[[], None], arguments: Sequence[str], *finish: Callable[[Path], bool]) -> int:
+    """Runs a job of Hydra's, or the sweep that it is told, and then what belongs to its end.
+
+    Args:
+        job: What Hydra made of a function.
+        arguments: What it is told.
+        finish: What is done then with the sweep's folder, whatever happened; each says whether all is well.
+            The first is done for a sweep that was stopped, too.
+
+    Returns:
+        The exit status.
+    """
     # else Hydra prints errors itself, in several lines
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = [at_home(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [at_home(argument) for argument in arguments]
     Command.sweep = Command.lock = None
     status, written = 0, False
     try:
@@ -249,18 +309,18 @@ def main() -> None:
             print(f"error: {one_line(error)}", file=sys.stderr)
             status = 1
         if Command.sweep is not None:
-            complete, written = tables(Command.sweep), True
-            complete = recognition(Command.sweep) and complete
-            status = status or (0 if complete else 1)
+            for step in finish:
+                complete, written = step(Command.sweep), True
+                status = status or (0 if complete else 1)
     except KeyboardInterrupt as stop:
         status = stopped(stop)
         # of what is done; a second signal ends this too
         if Command.sweep is not None and not written:
-            tables(Command.sweep)
+            finish[0](Command.sweep)
     finally:
         if Command.lock is not None:
             Command.lock.release()
-    raise SystemExit(status)
+    return status
 
 
 def tables(results: Path) -> bool:

@@ -25,6 +25,7 @@ import yaml
 
 from bench import choices, record
 from bench import config as settings
+from bench.analysis.audit import tables, writing
 from bench.axes import AXES, GROUPS
 from bench.results import files, store, sweep
 from bench.results.columns import COLUMNS
@@ -237,10 +238,65 @@ def store_page() -> str:
     return "\n\n".join(lines) + "\n"
 
 
+def audit_page() -> str:
+    """Every key of an audit, what it leaves in its folder, and every column of its tables."""
+    defaults = yaml.safe_load((Path(choices.conf_dir()) / "audit.yaml").read_text())
+    asked = entries(_text(settings.AuditConfig), "Attributes")
+    besides = entries(_text(settings.AuditSettings), "Attributes")
+    del besides["asked"]
+    said = {**{n: v for n, v in asked.items() if n in defaults}, "attacks": besides.pop("attacks")}
+    said["samples"] = "How many images are attacked, at least 2: the first of the test set, right or wrong."
+    section = {n: v for n, v in asked.items() if n not in defaults} | besides
+    rows = [(f"`{name}`", _value(defaults[name]), what) for name, what in said.items()]
+    rows += [(f"`audit.{name}`", _value(_of_audit(name)), what) for name, what in section.items()]
+    lines = [
+        "# Audit",
+        MADE,
+        _prose("""
+            `python -m bench audit` says what a defence's randomness is worth; `bench.audit` does so of an
+            object. The command takes the [settings](settings.md) of `python -m bench.run`, but for those of an
+            attack, a criterion and an evaluation, of which it has its own; and:
+            """),
+        table(("key", "default", "what it is"), rows),
+        "From Python, `audit.` is left out, and `baseline` is a `bench.Defended`.",
+        "## Its folder",
+        "`outputs/NAME`, where `output_dir=outputs` and `name=NAME`, which is `audit` where nothing is said:",
+        table(("file", "what it is"), _ticked(listing(writing.__doc__, "What is in the folder"))),
+    ]
+    named = ", ".join(f"`{name}`" for name in tables.NAMES)
+    for name, columns in (
+        ("audit.csv", tables.COLUMNS),
+        ("checks.csv", tables.OF_CHECKS),
+        ("attacks.csv", tables.OF_ATTACKS),
+        ("images.csv", tables.OF_IMAGES),
+    ):
+        lines += [f"## {name}", _head(name, named)] if name == "audit.csv" else [f"## {name}"]
+        lines.append(
+            table(("column", "meaning"), [(f"`{c}`", words) for c, words in columns.items() if words])
+        )
+    return "\n\n".join(lines) + "\n"
+
+
+def _of_audit(name: str) -> Any:
+    """The default of a key of the section ``audit``."""
+    fields = {field.name: field.default for field in dataclasses.fields(settings.AuditConfig)}
+    return fields.get(name)
+
+
+def _head(name: str, named: str) -> str:
+    return _prose(f"""
+        `{name}` has one row a scheme, beside all that was swept with it. {named} name it, and so does every
+        other setting that was swept; these columns stand first in every table here. From Python there is one
+        row, and none of them. `real_pct` and what is in points have `_low` and `_high` beside them, a 95 %
+        interval. A figure that there is nothing for, as of a twin where there is none, is empty.
+        """)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "columns.md": columns_page,
     "store.md": store_page,
+    "audit.md": audit_page,
 }
 
 

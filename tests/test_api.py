@@ -67,8 +67,8 @@ def defended(net: nn.Module, rate: float = 0.5) -> bench.Defended:
 
 def test_the_public_names_are_a_dozen() -> None:
     assert sorted(bench.__all__) == [
-        "ConfigError", "Dataset", "Defended", "Measurement", "Own", "Result", "Sweep", "WorstCase", "__version__",
-        "evaluate", "load_dataset", "measure", "open_sweep",
+        "Audited", "ConfigError", "Dataset", "Defended", "Measurement", "Own", "Result", "Sweep", "WorstCase", "__version__",
+        "audit", "evaluate", "load_dataset", "measure", "open_sweep",
     ]  # fmt: skip
     assert all(getattr(bench, name).__doc__ for name in bench.__all__)
     assert set(bench.__all__) <= set(dir(bench))

@@ -116,7 +116,7 @@ def test_it_says_its_version(cli: Callable[..., Outcome]) -> None:
     (("run", "-m", "scheme=fc"), "run: cells and sweeps are run by python -m bench.run -m scheme=fc"),
     (("-m", "scheme=fc,all"), "-m: cells and sweeps are run by python -m bench.run -m scheme=fc,all"),
     (("attack=fgsm",), "attack=fgsm: cells and sweeps are run by python -m bench.run attack=fgsm"),
-    (("aggregate",), "aggregate: no such command; allowed: ls, table, transfer, game, gradients, search, "),
+    (("aggregate",), "aggregate: no such command; allowed: ls, audit, table, transfer, game, gradients, search, "),
     (("serach", "attack=fgsm"), "serach: no such command; did you mean search?"),
     (("table",), "the following arguments are required: SWEEP"),
     (("paper", "nothing"), "argument NAME: invalid choice: 'nothing' (choose from 'testing_phase', "),

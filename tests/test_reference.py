@@ -26,7 +26,7 @@ def reference() -> Iterator[ModuleType]:
     del sys.modules["reference"]
 
 
-@pytest.mark.parametrize("name", ["settings.md", "columns.md", "store.md"])
+@pytest.mark.parametrize("name", ["settings.md", "columns.md", "store.md", "audit.md"])
 def test_a_page_is_what_the_code_says(reference: ModuleType, name: str) -> None:
     assert (reference.FOLDER / name).read_text() == reference.PAGES[name]()
 

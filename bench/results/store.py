@@ -16,6 +16,8 @@ What is in the folder, ``<output_dir>/store``:
         right, as a word of 0 and 1), ``fresh draws`` (of each sample, on how many draws the criterion holds
         and the true label is given). ``about`` says what was asked, ``value`` what was seen.
     gradients/KEY.safetensors: the attacker's gradients through a defence: their variance, and single draws.
+    audits/KEY.safetensors: what a row of an audit has found: ``worst``, each image's worst sample, and in
+        ``about`` its tables.
     locks/KEY.lock: held by the process that trains or attacks; may be removed when nothing runs.
     format.json: the format of the store's files, so that those of an earlier version are counted once.
     kept.json: only where ``python -m bench keep`` made the store: nothing is computed in it.

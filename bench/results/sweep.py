@@ -185,7 +185,7 @@ class Table:
         flat: list[dict[str, Any]] = []
         for record in rows:
             row = {name: value for column in columns for name, value in column.read(record)}
-            row.update({key: value for key, value in _flatten(record["config"]) if key in settings})
+            row.update({key: value for key, value in flatten(record["config"]) if key in settings})
             flat.append(row)
         frame = pd.DataFrame(flat)
         shown: list[str] = []
@@ -231,10 +231,11 @@ def _label(row: pd.Series) -> str:
     return " ".join(words)
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Settings by their whole keys, lists as JSON."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, json.dumps(value) if isinstance(value, list) else value
 
@@ -253,7 +254,7 @@ def swept(configs: Sequence[Mapping[str, Any]], known: Sequence[Axis] = AXES) ->
     for config in configs:
         chosen = {name: str(config.get(name, {}).get("name")) for name in groups}
         cells.update([*chosen.items(), ("", "")])
-        own = dict(_flatten(config))
+        own = dict(flatten(config))
         # nor has every choice what is common to most
         lacking = {key for key, value in own.items() if value is None}
         for ours, dataset in (("training.epochs", "dataset.epochs"), ("batch_size", "dataset.batch_size")):

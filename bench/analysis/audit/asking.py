@@ -1,29 +1,31 @@
-"""From a checked cell, or a checked call of the library, to what a row of an audit is asked; and its tables.
+"""What a row of an audit is asked, and what is kept of what it has found.
 
-Here belong samples that somebody brings along, and what of a row is kept.
-How a row is worked out is in ``row``.
+Here belong samples that somebody brings along, under which key a row's tables are kept, and how they are
+found again. Whose defence it is, is the business of ``auditing``; how a row is worked out, that of ``row``.
 """
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.audit import tables
-from bench.analysis.audit.asked import Asked, Subject
+from bench import given
+from bench.analysis.audit import pool, tables
+from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.row import Audit
-from bench.analysis.audit.stages import EFFORTS
+from bench.analysis.audit.verdict import Verdict
 from bench.checks import ConfigError
-from bench.config import AuditConfig
-from bench.finding import Findings
+from bench.datasets import npz_file
+from bench.datasets.arrays import DataError
 from bench.results import fingerprint
 from bench.results import store as stores
-from bench.results.store import Kept, Store
+from bench.results.files import log
+from bench.results.store import Kept
 
 AUDITS = "audits"
 """The kind under which rows are kept."""
@@ -31,63 +33,22 @@ AUDITS = "audits"
 KINDS = ("table", "checks", "attacks", "images")
 """A row's tables."""
 
+SAMPLES = ("images", "indices")
+"""Arrays of a file of samples."""
+
 BROUGHT = "brought along"
-"""What samples are called that somebody brings along."""
+"""What samples are called that somebody brings along; what stands before the name of such an attack."""
 
 
 @dataclass(frozen=True)
-class Defence:
-    """Who is audited, on what.
+class Found:
+    """What a row has found.
 
     Attributes:
-        store: Where samples and looks are kept.
-        scheme, twin, baseline: As ``Asked`` has them.
-        drawn: What the scheme's draws are like; None where nothing is random.
-        x, y: Images, shape (n, channels, height, width), and labels, shape (n,).
-        classes: How many outputs there are.
-        seed: Of everything.
-        extra: Further attacks, as ``Asked`` has them.
-        samples: Further samples of the images: images and which they are of; None: none.
-        clean: Accuracies of the scheme and its twin on more images, in [0, 1]; None: on these.
-        names: The columns that name the row.
-    """
-
-    store: Store
-    scheme: Subject
-    twin: Subject | None
-    baseline: Subject | None
-    drawn: Findings | None
-    x: np.ndarray
-    y: np.ndarray
-    classes: int
-    seed: int
-    names: Mapping[str, Any]
-    extra: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    samples: tuple[np.ndarray, np.ndarray] | None = None
-    clean: tuple[float, float | None] | None = None
-
-    def asked(self, config: AuditConfig, progress: Callable[[str], None]) -> Asked:
-        """What its row is asked."""
-        if len(self.x) < 2:
-            raise ConfigError(f"images: expected at least 2, got {len(self.x)}")
-        return Asked(
-            self.store, self.scheme, self.twin, self.baseline, self.drawn, self.x, self.y, self.classes,
-            config.norm,  # type: ignore[arg-type]
-            config.epsilon, EFFORTS[config.effort], self.seed, config.claim, config.margin, self.extra,
-            {} if self.samples is None else {BROUGHT: self.samples}, progress, config.passes, config.minutes,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What a row has found, as it is kept.
-
-    Attributes:
-        table: One row, ``audit.csv``.
+        table: One row, ``audit.csv`` without the columns that name it; so are the others.
         checks, attacks, images: ``checks.csv``, ``attacks.csv`` and ``images.csv``.
         worst: Each image's worst sample, float32 in [0, 1], shape (n, channels, height, width).
-        said: What is said below the table.
-        names: The columns that name it.
+        notes: What else is said below a table.
         key: Under which it is kept.
     """
 
@@ -96,118 +57,154 @@ class Tables:
     attacks: pd.DataFrame
     images: pd.DataFrame
     worst: np.ndarray
-    said: str
-    names: Mapping[str, Any]
+    notes: Mapping[str, Any]
     key: str = ""
 
     @classmethod
-    def of(cls, kept: Kept) -> "Tables":
+    def of(cls, kept: Kept) -> "Found":
         """Of what was kept."""
-        frames = {name: _frame(kept.about[name], kept.about["names"]) for name in KINDS}
-        return cls(
-            **frames, worst=kept.values["worst"].numpy(), said=kept.about["said"],
-            names=kept.about["names"], key=kept.key,
-        )  # fmt: skip
+        frames = {name: _frame(kept.about[name]) for name in KINDS}
+        return cls(**frames, worst=kept.values["worst"].numpy(), notes=kept.about["notes"], key=kept.key)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is concluded."""
+        row = self.table.iloc[0]
+        return Verdict(row["verdict"] or "", row["verdict_of"] or "", row["why"])
+
+    @property
+    def samples(self) -> dict[str, np.ndarray]:
+        """The worst samples, in the form in which others bring theirs."""
+        return dict(zip(SAMPLES, (self.worst, np.arange(len(self.worst))), strict=True))
 
 
-def tables_of(defence: Defence, config: AuditConfig, progress: Callable[[str], None]) -> Tables:
+def found(asked: Asked, accuracies: tuple[float, float | None] | None) -> Found:
     """What a row has found before, or finds now.
+
+    Args:
+        asked: What it is asked.
+        accuracies: Of the scheme and its twin, in [0, 1], on more images than are audited; None: on these.
 
     Raises:
         ConfigError: if there are fewer passes than the shortest plan takes.
         AttackError, NotFinite: as ``attacking.attack`` does.
     """
-    asked = defence.asked(config, progress)
     subjects = (asked.scheme, asked.twin, asked.baseline)
-    brought = defence.samples
+    brought = {name: [images.tolist(), rows.tolist()] for name, (images, rows) in asked.samples.items()}
     decides = {
         "defended": [None if one is None else [one.looker.identity, one.looker.weights] for one in subjects],
         "how": [asked.scheme.looker.batch_size, asked.scheme.looker.threads],
         "images": [asked.content, asked.classes],
-        "audit": dataclasses.asdict(config),
+        "ball": [asked.norm, asked.epsilon],
         "effort": dataclasses.asdict(asked.effort),
+        "budget": [asked.passes, asked.minutes],
+        "verdict": [asked.claim, asked.margin],
         "seed": asked.seed,
         "attacks": {name: said for name, (_, said) in asked.extra.items()},
-        "samples": None if brought is None else fingerprint.digest([one.tolist() for one in brought]),
-        "clean": defence.clean,
-        "names": dict(defence.names),
+        "samples": fingerprint.digest(brought),
+        "clean": accuracies,
         "versions": fingerprint.versions(),
-        "code": fingerprint.code(__name__),
+        # the plan names its attacks, and imports none
+        "code": fingerprint.code(__name__, "bench.attacks"),
     }
 
     def make() -> Kept:
         row = Audit(asked).run()
         frames = {
-            "table": pd.DataFrame([tables.of_row(row, defence.clean)]),
+            "table": pd.DataFrame([tables.of_row(row, accuracies)]),
             "checks": tables.of_checks(row),
             "attacks": tables.of_attacks(row),
             "images": tables.of_images(row, asked.y),
         }
         about = {name: frame.to_json(orient="split", double_precision=15) for name, frame in frames.items()}
-        said = {"said": tables.said(row, asked), "names": dict(defence.names)}
-        return Kept(stores.tensors({"worst": row.worst}), {**about, **said})
+        return Kept(stores.tensors({"worst": row.worst}), {**about, "notes": tables.notes(row, asked)})
 
-    return Tables.of(asked.store.remember(AUDITS, decides, make))
-
-
-def _frame(text: str, names: Mapping[str, Any]) -> pd.DataFrame:
-    frame = pd.read_json(io.StringIO(text), orient="split", dtype=False)
-    for place, (name, value) in enumerate(names.items()):
-        frame.insert(place, name, [value] * len(frame))
-    return frame
+    return Found.of(asked.store.remember(AUDITS, decides, make))
 
 
-def brought_along(path: Path, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of a file: ``images`` and ``indices``.
+def _frame(text: str) -> pd.DataFrame:
+    return pd.read_json(io.StringIO(text), orient="split", dtype=False)
+
+
+def brought(samples: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples that somebody brings along.
 
     Args:
-        path: An npz.
-        x: The images that are audited.
+        samples: The path of an npz, a mapping, or a pair, of ``images`` and ``indices``.
+        x: The images that are audited, shape (n, channels, height, width).
+
+    Returns:
+        The samples, float32 in [0, 1], shape (m, channels, height, width), and which images they are of,
+        shape (m,).
 
     Raises:
-        ConfigError: for a file that isn't there, or holds anything else.
+        ConfigError: for a file that isn't there or can't be read, an array that is missing, of another shape
+            or type, or out of bounds; for an image that isn't audited, or is there twice.
     """
+    if isinstance(samples, str | Path):
+        images, indices = _of_file(Path(samples).expanduser())
+    elif isinstance(samples, Mapping):
+        for name in SAMPLES:
+            if name not in samples:
+                raise ConfigError(f"samples: no {name}; found: {', '.join(map(str, samples)) or 'none'}")
+        images, indices = (samples[name] for name in SAMPLES)
+    elif isinstance(samples, Sequence) and len(samples) == len(SAMPLES):
+        images, indices = samples
+    else:
+        raise ConfigError(
+            f"samples: expected the path of an npz, or a mapping of images and indices, got {samples!r:.80}"
+        )
+    images, indices = (given.array("samples", part) for part in (images, indices))
+    _check_samples(images, indices, x)
+    return images, indices
+
+
+def _of_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    if not path.is_file():
+        raise ConfigError(f"samples: {path}: missing")
     try:
-        with np.load(path) as found:
-            missing = [name for name in ("images", "indices") if name not in found.files]
-            if missing:
-                raise ConfigError(
-                    f"samples: {path} has no {' and no '.join(missing)}; expected images and indices, "
-                    f"found {', '.join(found.files) or 'nothing'}"
-                )
-            images, indices = found["images"], found["indices"]
-    except (OSError, ValueError, EOFError) as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"samples: {path}: can't be read as npz ({words})") from None
-    return brought(images, indices, x)
+        with npz_file.opened(path, SAMPLES) as archive:
+            images, indices = (npz_file.array(path, archive, name) for name in SAMPLES)
+    except DataError as error:
+        raise ConfigError(f"samples: {error}") from None
+    return images, indices
 
 
-def brought(images: Any, indices: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples and which images they are of, checked.
-
-    Raises:
-        ConfigError: for another shape or type, values outside the bounds, or an image that isn't audited, or
-            is there twice.
-    """
-    images, indices = np.asarray(images), np.asarray(indices)
-    if images.ndim != 4 or images.shape[1:] != x.shape[1:] or images.dtype != np.float32:
+def _check_samples(images: np.ndarray, indices: np.ndarray, x: np.ndarray) -> None:
+    if images.ndim != 4 or images.shape[1:] != x.shape[1:] or images.dtype != np.float32 or not images.size:
         shape = ", ".join(map(str, x.shape[1:]))
         raise ConfigError(
-            f"samples: expected images of float32 and shape (n, {shape}), got {images.dtype} of "
-            f"{images.shape}"
+            f"samples: expected images, float32 of shape (m, {shape}), at least one, got {images.dtype} of "
+            f"shape {images.shape}"
+        )
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        raise ConfigError(
+            f"samples: expected images in [0, 1], got values from {images.min():.9g} to {images.max():.9g}"
         )
     if indices.shape != images.shape[:1] or not np.issubdtype(indices.dtype, np.integer):
         raise ConfigError(
-            f"samples: expected indices of integers and shape ({len(images)},), got {indices.dtype} of "
-            f"{indices.shape}"
+            f"samples: expected indices, integers of shape ({len(images)},), one for each of the images, got "
+            f"{indices.dtype} of shape {indices.shape}"
         )
-    if len(images) and (not np.isfinite(images).all() or images.min() < 0 or images.max() > 1):
-        raise ConfigError(f"samples: expected images in [0, 1], got {images.min():.9g} to {images.max():.9g}")
-    if len(indices) and (indices.min() < 0 or indices.max() >= len(x)):
+    if indices.min() < 0 or indices.max() >= len(x):
         raise ConfigError(
-            f"samples: expected indices from 0 to {len(x) - 1}, which the audited images have, got "
+            f"samples: expected indices of the {len(x)} audited images, 0 to {len(x) - 1}, got "
             f"{indices.min()} to {indices.max()}"
         )
     if len(np.unique(indices)) < len(indices):
-        raise ConfigError("samples: expected each index once: one sample an image")
-    return images, indices
+        values, counts = np.unique(indices, return_counts=True)
+        raise ConfigError(
+            f"samples: expected one sample of an image, got {counts.max()} of {values[counts.argmax()]}"
+        )
+
+
+def say_outside(asked: Asked) -> None:
+    """Logs how many of the samples that were brought along lie outside the ball, and so count for nothing."""
+    for images, rows in asked.samples.values():
+        kept = pool.inside(images, asked.originals[rows], asked.norm, asked.epsilon)
+        outside = int((kept != images).any((1, 2, 3)).sum())
+        if outside:
+            log.warning(
+                "samples: %d of %d lie outside the ball of %s %g; the images as they are stand in for these",
+                outside, len(images), asked.norm, asked.epsilon,
+            )  # fmt: skip

@@ -1,21 +1,47 @@
 """What an audit leaves in a folder: its tables, and each row's worst samples.
 
-Here belongs which files there are. What is in them is computed elsewhere.
+Here belongs which files there are, and which rows stand in them. What is in them is computed elsewhere.
+
+What is in the folder, ``<output_dir>/<name>``:
+
+    audit.csv: one row a scheme and ball; its columns are described in docs/reference/audit.md.
+    checks.csv: one row a check, beside the columns that name a row of audit.csv.
+    attacks.csv: one row an attack, likewise.
+    images.csv: one row an image, likewise.
+    samples/: for each row each image's worst sample: ``images`` and ``indices``, as ``--samples`` takes them.
 """
 
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.analysis.audit import tables
-from bench.analysis.audit.asking import KINDS, Tables
+from bench.analysis.audit.asking import KINDS, Found
+from bench.results import sweep
+from bench.results.files import write_text, write_whole
 
 
-def write(folder: Path, rows: Sequence[Tables]) -> tuple[str, list[Path]]:
-    """Writes audit.csv, checks.csv, attacks.csv, images.csv of all rows, and samples/ with a file of each.
+@dataclass(frozen=True)
+class Named:
+    """A row that is done.
+
+    Attributes:
+        settings: All that was set for it.
+        found: What it has found.
+    """
+
+    settings: Mapping[str, Any]
+    found: Found
+
+
+def write(folder: Path, rows: Sequence[Named]) -> tuple[str, list[Path]]:
+    """Writes all of an audit.
 
     Args:
         folder: Where; it is made.
@@ -27,25 +53,67 @@ def write(folder: Path, rows: Sequence[Tables]) -> tuple[str, list[Path]]:
     Raises:
         OSError: if they can't be.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    named = _names([row.settings for row in rows])
+    frames = {
+        kind: pd.concat(
+            [_named(getattr(row.found, kind), name) for row, name in zip(rows, named, strict=True)],
+            ignore_index=True,
+        )
+        for kind in KINDS
+    }
+    written = write_tables(folder, frames)
+    for place, (row, name) in enumerate(zip(rows, named, strict=True)):
+        path = folder / "samples" / f"{_file(name)}.npz"
+        if path in written:
+            # of two rows of one name
+            path = path.with_stem(f"{path.stem}_{place + 1}")
+        write_samples(path, row.found.samples)
+        written.append(path)
+    return tables.terminal(frames["table"], [row.found.notes for row in rows], list(named[0])), written
+
+
+def write_tables(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+    """Writes a row's tables, or those of several, by ``KINDS``.
+
+    Raises:
+        OSError: if they can't be written.
+    """
     written = []
     for kind in KINDS:
         path = folder / f"{'audit' if kind == 'table' else kind}.csv"
-        pd.concat([getattr(row, kind) for row in rows], ignore_index=True).to_csv(path, index=False)
+        write_text(path, frames[kind].to_csv(index=False))
         written.append(path)
-    (folder / "samples").mkdir(exist_ok=True)
-    for row in rows:
-        path = folder / "samples" / f"{_named(row)}.npz"
-        np.savez(path, images=row.worst, indices=np.arange(len(row.worst)))
-    written.append(folder / "samples")
-    table = pd.concat([row.table for row in rows], ignore_index=True)
-    said = dict.fromkeys(row.said for row in rows)
-    return "\n".join([tables.terminal(table, list(rows[0].names)), *said]), written
+    return written
 
 
-def _named(row: Tables) -> str:
-    """A file's name for a row, by what names it."""
-    words = [
-        f"{value:g}" if isinstance(value, float) else str(value) for value in row.names.values() if value
+def write_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:
+    """Writes samples as ``asking.brought`` reads them.
+
+    Raises:
+        OSError: if they can't be written.
+    """
+    held = io.BytesIO()
+    np.savez(held, images=samples["images"], indices=samples["indices"])
+    write_whole(path, lambda temporary: temporary.write_bytes(held.getvalue()))
+
+
+def _names(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What names each row: what always does, and every other setting that was swept."""
+    flat = [dict(sweep.flatten(one)) for one in settings]
+    others = [key for key in sweep.swept(settings) if key not in tables.NAMES]
+    return [
+        {**tables.names(one), **{key: values.get(key) for key in others}}
+        for one, values in zip(settings, flat, strict=True)
     ]
+
+
+def _named(frame: pd.DataFrame, names: Mapping[str, Any]) -> pd.DataFrame:
+    before = pd.DataFrame({name: [value] * len(frame) for name, value in names.items()}, index=frame.index)
+    return pd.concat([before, frame], axis=1)
+
+
+def _file(names: Mapping[str, Any]) -> str:
+    """A file's name for a row, by what names it."""
+    said = {name: value for name, value in names.items() if value is not None}
+    words = [str(value) if isinstance(value, str) else f"{name}={value}" for name, value in said.items()]
     return re.sub(r"[^\w.=-]+", "-", "_".join(words))
