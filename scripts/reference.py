@@ -25,7 +25,7 @@ import yaml
 
 from bench import choices, record
 from bench import config as settings
-from bench.analysis.audit import tables, writing
+from bench.analysis.audit import curves, tables, writing
 from bench.axes import AXES, GROUPS
 from bench.results import files, store, sweep
 from bench.results.columns import COLUMNS
@@ -254,8 +254,8 @@ def audit_page() -> str:
         MADE,
         _prose("""
             `python -m bench audit` says what a defence's randomness is worth; `bench.audit` does so of an
-            object. The command takes the [settings](settings.md) of `python -m bench.run`, but for those of an
-            attack, a criterion and an evaluation, of which it has its own; and:
+            object. The command takes the [settings](settings.md) of `python -m bench.run`, but for those of
+            an attack, a criterion and an evaluation, of which it has its own; and:
             """),
         table(("key", "default", "what it is"), rows),
         "From Python, `audit.` is left out, and `baseline` is a `bench.Defended`.",
@@ -269,6 +269,7 @@ def audit_page() -> str:
         ("checks.csv", tables.OF_CHECKS),
         ("attacks.csv", tables.OF_ATTACKS),
         ("images.csv", tables.OF_IMAGES),
+        ("curves.csv", curves.COLUMNS),
     ):
         lines += [f"## {name}", _head(name, named)] if name == "audit.csv" else [f"## {name}"]
         lines.append(
