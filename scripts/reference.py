@@ -254,8 +254,8 @@ def audit_page() -> str:
         MADE,
         _prose("""
             `python -m bench audit` says what a defence's randomness is worth; `bench.audit` does so of an
-            object. The command takes the [settings](settings.md) of `python -m bench.run`, but for those of an
-            attack, a criterion and an evaluation, of which it has its own; and:
+            object. The command takes the [settings](settings.md) of `python -m bench.run`, but for those of
+            an attack, a criterion and an evaluation, of which it has its own; and:
             """),
         table(("key", "default", "what it is"), rows),
         "From Python, `audit.` is left out, and `baseline` is a `bench.Defended`.",
@@ -287,8 +287,9 @@ def _head(name: str, named: str) -> str:
     return _prose(f"""
         `{name}` has one row a scheme, beside all that was swept with it. {named} name it, and so does every
         other setting that was swept; these columns stand first in every table here. From Python there is one
-        row, and none of them. `real_pct` and what is in points have `_low` and `_high` beside them, a 95 %
-        interval. A figure that there is nothing for, as of a twin where there is none, is empty.
+        row, and none of them. `real_pct`, and differences from `worth_points` on, have `_low` and `_high`
+        beside them, a 95 % interval. A figure that there is nothing for, as of a twin where there is none,
+        is empty.
         """)
 
 
