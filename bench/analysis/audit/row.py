@@ -37,7 +37,9 @@ class Row:
         checks: All that were made.
         made: Every stage's samples.
         answers: Of the scheme to each pooled sample, on the draws that chose.
-        names: Of the samples of the pool, in its order.
+        names: Of the samples of the pool, in its order, that of the images as they are first.
+        pool: The samples, each of shape (images, channels, height, width).
+        twin: Whether the twin withstands each, booleans (samples, images); None: there is none.
         which: Each image's worst sample, a place in the pool.
         right: The scheme's answers to these.
         worst: That sample of each image, shape (images, channels, height, width).
@@ -57,6 +59,8 @@ class Row:
     made: dict[str, Made]
     answers: dict[str, Answers]
     names: list[str]
+    pool: list[np.ndarray]
+    twin: np.ndarray | None
     which: np.ndarray
     right: Answers
     worst: np.ndarray
@@ -108,7 +112,8 @@ class Audit:
             random=asked.scheme.defended.random, claim=asked.claim, margin=asked.margin,
         )  # fmt: skip
         return Row(
-            found, said, all_checks, self.making.made, dict(seen.answers), list(seen.names), which,
+            found, said, all_checks, self.making.made, dict(seen.answers), list(seen.names),
+            [one.cpu().numpy() for one in tensors], seen.twin, which,
             seen.right, pool.picked(tensors, which).cpu().numpy(), *self._strongest(seen.answers),
             self._naive(seen.answers),
             float(seen.answers[UNPERTURBED].chance.mean()),

@@ -5,9 +5,10 @@ one room that imports seaborn; a notebook's backend stays its own.
 """
 
 from bench.analysis.figures.matrices import games, heatmaps, pair, transfer
-from bench.analysis.figures.plots import curves, gradient_densities, gradient_measures, samples
+from bench.analysis.figures.plots import audited, curves, gradient_densities, gradient_measures, samples
 
 __all__ = [
+    "audited",
     "curves",
     "games",
     "gradient_densities",

@@ -3,6 +3,7 @@
 Here belongs what has axes with numbers on them, or none. Heatmaps are in ``matrices``.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 
 from bench.analysis.figures.drawing import empty, plain, save
 from bench.axes import GROUPS
@@ -45,6 +47,43 @@ def curves(frame: pd.DataFrame, path: Path, title: str) -> None:
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(plain(title), fontsize=11)
     save(figure, path)
+
+
+def audited(frame: pd.DataFrame, path: Path, title: str) -> None:
+    """Draws what is left of a defence, and of its twin, against the ball's radius and the attacker's tries.
+
+    Args:
+        frame: Points of curves.csv of one scheme; those of several balls make one curve against the radius,
+            and one each against tries.
+        path: Where the picture goes.
+        title: What stands over it.
+    """
+    figure = empty((9.2, 3.6))
+    axes = figure.subplots(1, 2, sharey=True)
+    colours = dict(zip(("scheme", "twin"), sns.color_palette("colorblind", 2), strict=True))
+    tries = frame[frame["against"] == "tries"]
+    balls = sorted(tries["epsilon"].unique())
+    for on, colour in colours.items():
+        line = frame[(frame["against"] == "epsilon") & (frame["on"] == on)].sort_values("x")
+        # the whole of one ball may be half of another: what was found there by more passes counts
+        _band(axes[0], line.drop_duplicates("x", keep="last"), colour, on, "o-")
+        for epsilon, style in zip(balls, itertools.cycle(("-", "--", ":", "-.")), strict=False):
+            one = tries[(tries["on"] == on) & (tries["epsilon"] == epsilon)]
+            _band(axes[1], one, colour, f"{on}, {epsilon:g}", style)
+    axes[0].set(xlabel="epsilon", ylabel="accuracy, %", ylim=(0, 102))
+    axes[1].set(xlabel="tries")
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(plain(title), fontsize=11)
+    save(figure, path)
+
+
+def _band(axis: Axes, line: pd.DataFrame, colour: Any, label: str, style: str) -> None:
+    if not len(line):
+        return
+    axis.plot(line["x"], line["accuracy_pct"], style, color=colour, label=label)
+    low, high = (line[f"accuracy_pct_{end}"].astype(float) for end in ("low", "high"))
+    axis.fill_between(line["x"], low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def samples(grid: Mapping[str, Any], targeted: bool, path: Path) -> None:
