@@ -192,6 +192,7 @@ def audit(
         call = call_of(
             defended, images, labels, draws=1, criterion="untargeted", goals=None, seed=seed,
             batch_size=batch_size, threads=threads, store=folder, kept=store is not None, progress=False,
+            idle=True,
         )  # fmt: skip
         found = auditing.of_call(call, config, named, baseline, samples, clean, progress or (lambda _: None))
     row = found.table.iloc[0]

@@ -96,7 +96,7 @@ def _drawn(call: Call, store: Store) -> tuple[Subject, Findings | None]:
     looker = Looker(call.identity, weights, call.batch_size, call.threads)
     drawn = looks.draws(store, looker, defended, call.images.x, call.images.y)
     if drawn is not None and defended.draws_itself:
-        probe.check_draws(defended, drawn)
+        probe.check_draws(defended, drawn, trained=False)
         defended = defended.handled(drawn.handling)
     return Subject(defended, looker), drawn
 
@@ -228,7 +228,7 @@ def prepare(
     Raises:
         ConfigError: for what can't be used.
     """
-    ready = plan.prepare(config)
+    ready = plan.prepare(config, idle=True)
     x, _ = _first(ready)
     other = None
     if baseline is not None:
@@ -300,4 +300,7 @@ def run(ready: Ready, progress: Callable[[str], None]) -> Tables:
             one.store, Subject(seen.defended, seen.looker), twin, baseline, drawn, *_first(one), one.classes,
             one.config.seed, ready.names, extra, ready.samples, cell.accuracies(one, seen),
         )  # fmt: skip
-        return asking.tables_of(defence, ready.asked, progress)
+        try:
+            return asking.tables_of(defence, ready.asked, progress)
+        except ConfigError as error:
+            raise ConfigError(f"audit.{error}") from None

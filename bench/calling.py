@@ -225,8 +225,11 @@ def call_of(
     store: Path,
     kept: bool,
     progress: bool,
+    idle: bool = False,
 ) -> Call:
     """Checks what a call is given, and passes a few of its images through the network.
+
+    ``idle`` says whether what is to be random may be nothing that an output depends on.
 
     Raises:
         ConfigError: for what can't be used.
@@ -238,7 +241,7 @@ def call_of(
     seed = given.integer("seed", seed)
     chosen = given.criterion(criterion, goals)
     checked = Images.of_tensors(images, labels)
-    classes, defended, twin = tried(defended, checked, batch_size)
+    classes, defended, twin = tried(defended, checked, batch_size, idle)
     if chosen.k is not None and chosen.k >= classes:
         raise ConfigError(f"criterion.k: expected less than the {classes} classes, got {chosen.k}")
     aims = _goals(chosen, checked, goals, classes, seed)
@@ -259,7 +262,9 @@ def call_of(
     )
 
 
-def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Defended, Defended | None]:
+def tried(
+    defended: Defended, images: Images, batch_size: int, idle: bool = False
+) -> tuple[int, Defended, Defended | None]:
     """How many outputs the network has; it and its scheme are tried on three images.
 
     Returns:
@@ -275,7 +280,7 @@ def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Def
     twin = defended.twin
     if defended.draws_itself:
         labels = torch.from_numpy(images.y).repeat(probe.IMAGES)[: probe.IMAGES].to(defended.device)
-        found = probe.own(defended, name, few, labels, 0, batch_size)
+        found = probe.own(defended, name, few, labels, 0, batch_size, trained=not idle)
         classes, defended = found.outputs, found.defended
         if twin is not None and found.twin is not None:
             # what passes of the one change is no value of the other, either
@@ -290,7 +295,7 @@ def tried(defended: Defended, images: Images, batch_size: int) -> tuple[int, Def
             f"labels: {labelled - 1} found, and {name} has {classes} outputs, 0 to {classes - 1}"
         )
     probe.sites(defended, name, few)
-    probe.scheme(defended, called(defended), few)
+    probe.scheme(defended, called(defended), few, idle)
     return classes, defended, twin
 
 

@@ -176,7 +176,7 @@ def seen_of(cell: Cell) -> Seen:
     def found(one: Defended, who: Looker) -> tuple[Defended, Findings]:
         seen = looks.draws(cell.store, who, one, data.x_test, data.y_test)
         assert seen is not None
-        probe.check_draws(one, seen)
+        probe.check_draws(one, seen, not cell.idle)
         return one.handled(seen.handling), seen
 
     defended, drawn = found(defended, looker)
@@ -345,7 +345,7 @@ def _clean(cell: Cell, looker: Looker, defended: Defended) -> looks.Clean:
     names = (cell.config.model.name, cell.config.scheme.name)
     # where nothing draws, the cells of every seed see the same
     seed = seed_of(cell, "clean") if defended.random else 0
-    return looks.clean(cell.store, looker, defended, names, cell.dataset, cell.classes, seed)
+    return looks.clean(cell.store, looker, defended, names, cell.dataset, cell.classes, seed, cell.idle)
 
 
 def _check_worth(cell: Cell, seen: Seen, right: np.ndarray) -> None:

@@ -119,6 +119,7 @@ def clean(
     data: Any,
     classes: int,
     seed: int,
+    idle: bool = False,
 ) -> Clean:
     """Which test images are given their label in one pass; network and scheme are tried on a few first.
 
@@ -129,6 +130,7 @@ def clean(
         data: A ``datasets.Dataset``.
         classes: How many outputs there have to be, at least.
         seed: Of the draws.
+        idle: As for ``probe.scheme``.
 
     Raises:
         ConfigError: for a network or an operation that can't be used.
@@ -142,7 +144,7 @@ def clean(
         # a network that draws by itself, and its twin, were looked into before
         if not defended.scheme and not defended.draws_itself and not defended.off:
             probe.network(defended, names[0], few, classes)
-        mixing = probe.scheme(defended, names[1], few)
+        mixing = probe.scheme(defended, names[1], few, idle)
         alike = False
         with defended.model(seed) as model:
             # of few states two are often equal; it was looked into by many passes

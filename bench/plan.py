@@ -69,6 +69,7 @@ class Cell:
         twin: The twin, where another file of conf/model is named.
         changing: Names of tensors that a pass of its network changes: they take no part in the hash of
             foreign weights.
+        idle: Whether what is to be random may be nothing that an output depends on; an audit says so itself.
     """
 
     config: Config
@@ -87,6 +88,7 @@ class Cell:
     progress: bool | None = None
     twin: Twin | None = None
     changing: tuple[str, ...] = ()
+    idle: bool = False
 
     @property
     def store(self) -> Store:
@@ -104,8 +106,12 @@ class Cell:
         return parts.device(self.config)
 
 
-def prepare(config: Config) -> Cell:
+def prepare(config: Config, idle: bool = False) -> Cell:
     """Checks a cell's settings, its data, its network and its scheme, without training or attacking anything.
+
+    Args:
+        config: The settings.
+        idle: Whether what is to be random may be nothing that an output depends on.
 
     Raises:
         NotApplicable: for an attack that can't serve the criterion, a site that the network lacks, or a
@@ -124,7 +130,7 @@ def prepare(config: Config) -> Cell:
     training = parts.plan(config, data)
     other = parts.twin(config)
     twin_training = None if other is None else parts.plan(other, data)
-    found = _tried_out(config, data, training, scheme, other, twin_training)
+    found = _tried_out(config, data, training, scheme, other, twin_training, idle)
     foreign = found.weights is not None
     classes = found.outputs if foreign else data.classes
     assert classes is not None
@@ -176,7 +182,7 @@ def prepare(config: Config) -> Cell:
     key = key_of("records", {"config": settings, "samples": samples, "code": code})
     return Cell(
         config, data, classes, training, checkpoint, scheme, attack, identity, twin_identity, samples, key,
-        twin=twin, changing=found.changing,
+        twin=twin, changing=found.changing, idle=idle,
     )  # fmt: skip
 
 
@@ -225,6 +231,7 @@ def _tried_out(
     scheme: Scheme,
     other: Config | None,
     twin_training: Plan | None,
+    idle: bool,
 ) -> _Found:
     """Tries a network before it is trained, and the scheme in it, once a process."""
     foreign = parts.is_foreign(training.way)
@@ -233,7 +240,7 @@ def _tried_out(
     settings = [dataclasses.asdict(part) for part in (config.model, config.scheme)]
     # of foreign weights the plan's settings don't name the images, whose shape a network may be made for
     name = fingerprint.digest(
-        [training.settings, data.fingerprint, given, rates, settings, config.batch_size]
+        [training.settings, data.fingerprint, given, rates, settings, config.batch_size, idle]
     )
     if name in _tried:
         return _tried[name]
@@ -249,14 +256,15 @@ def _tried_out(
     changing: tuple[str, ...] = ()
     if behind.draws_itself:
         # before training what a network draws by may well be nothing yet
-        found = probe.own(behind, model, images, labels, least, config.batch_size, trained=foreign)
+        surely = foreign and not idle
+        found = probe.own(behind, model, images, labels, least, config.batch_size, trained=surely)
         outputs, changing, behind = found.outputs, found.scheme.changes, found.defended
     else:
         bare = behind.twin
         assert bare is not None
         outputs = probe.network(bare, model, images, least)
     probe.sites(behind, model, images)
-    probe.scheme(behind, config.scheme.name, images)
+    probe.scheme(behind, config.scheme.name, images, idle)
 
     def weights(of: nn.Module) -> str | None:
         return kept.hash_of(of, changing) if foreign else None

@@ -348,13 +348,14 @@ def sites(defended: Defended, name: str, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
+def scheme(defended: Defended, name: str, images: Tensor, idle: bool = False) -> list[str]:
     """Passes a few images through a network with a scheme in force.
 
     Args:
         defended: The network behind its scheme.
         name: What the scheme is called.
         images: As for ``network``.
+        idle: Whether an operation may draw nothing that an output depends on; an audit says so itself.
 
     Returns:
         At which sites an operation mixes the images of a batch.
@@ -408,7 +409,7 @@ def scheme(defended: Defended, name: str, images: Tensor) -> list[str]:
             )
         if draws and torch.equal(first, other) and rate < RAISED and _takes(operation, RAISED):
             first, other = (drawn(seed, RAISED)[0] for seed in (0, 1))
-        if draws and torch.equal(first, other):
+        if draws and torch.equal(first, other) and not idle:
             raise ConfigError(
                 f"{watched.name} draws nothing that an output depends on: two passes over the same "
                 "images are equal although a site is random; where that is meant, give the operation's "

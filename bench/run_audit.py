@@ -26,7 +26,6 @@ from bench.choices import conf_dir
 from bench.command import bear_output, fail, hold, lost_signal
 from bench.composing import again, at_home, audited, one_line, typed
 from bench.config import AuditSettings, Config
-from bench.results.files import log
 from bench.results.store import Store
 from bench.run import expand, loader, open_store, runs_here
 
@@ -128,9 +127,13 @@ def checked(composed: DictConfig, here: bool = True) -> Any:
     baseline = None
     if settings.baseline is not None:
         changes = [f"{key}={json.dumps(value)}" for key, value in settings.baseline.items()]
-        without = [one for one in kept if _group(one) != "scheme"]
+        # nothing of it acts; what acts in training is the scheme's, unless the settings say otherwise
+        still = ["test_rate=0"]
+        if config.scheme.itself or not config.scheme.sites:
+            kept = [one for one in kept if _group(one) != "scheme"]
+            still = ["scheme=none"]
         try:
-            baseline = typed(again(composed, [*without, "scheme=none", *changes]))
+            baseline = typed(again(composed, [*kept, *still, *changes]))
         except Exception as error:
             raise ConfigError(f"audit.baseline: {one_line(error, changes)}") from None
     attacks = []
@@ -258,7 +261,6 @@ def _tables(results: Path, store: Store) -> int:
     for file in sorted(rows_of(results).glob("*.json")):
         found.append(asking.Tables.of(store.kept(asking.AUDITS, json.loads(file.read_text())["key"])))
     if not found:
-        log.warning("%s: no row is done", results)
         return 0
     said, written = writing.write(results, found)
     shutil.rmtree(rows_of(results), ignore_errors=True)

@@ -210,6 +210,12 @@ AUDIT_BINARISATION = "tests/analysis/test_audit_binarisation.py::test_"
 AUDIT_FIGURES = "tests/analysis/test_audit_figures.py::test_"
 AUDIT_POOL = "tests/analysis/test_audit_pool.py::test_"
 AUDIT_VERDICT = "tests/analysis/test_audit_verdict.py::test_"
+AUDIT_MAKING = "tests/analysis/test_audit_making.py::test_"
+AUDIT_STAGES = "tests/analysis/test_audit_stages.py::test_"
+AUDIT_CHECKS = "tests/analysis/test_audit_checks.py::test_"
+AUDIT_TRUTHS = "tests/analysis/test_audit_truths.py::test_"
+AUDIT_ASKING = "tests/analysis/test_audit_asking.py::test_"
+VOTING = "tests/attacks/test_voting.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
 CW, OTHERS = f"{ATTACKS}carlini_wagner.py::test_", f"{ATTACKS}others.py::test_"
@@ -820,7 +826,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("what is set of a class stays with its module", "        stack.callback(vars(module).pop, name, None)\n", "        pass\n", f"{BY_ITSELF}attributes_of_every_kind_are_set_for_a_pass_on_every_module_and_put_back"),
         ("a twin is set as its scheme", "for name, value in self.off.items() if", "for name, value in self.on.items() if", f"{BY_ITSELF}attributes_of_every_kind_are_set_for_a_pass_on_every_module_and_put_back"),
         ("whole numbers are cut off", "        if not (filled.is_floating_point()", "        if False and not (filled.is_floating_point()", f"{BY_ITSELF}what_can_not_be_set_is_one_line"),
-        ("all values are as likely", "self.weights.get(name, [1.0] * len(values))", "[1.0] * len(values)", f"{BY_ITSELF}values_are_chosen_as_often_as_their_probabilities_say"),
+        ("all values are as likely", "shares = torch.tensor(self.weights.get(name, [1.0] * len(values)), dtype", "shares = torch.tensor([1.0] * len(values), dtype", f"{BY_ITSELF}values_are_chosen_as_often_as_their_probabilities_say"),
         ("one draw is for each", "drawn.tolist() if self.each else", "drawn.tolist()[:1] * modules if self.each else", f"{BY_ITSELF}each_module_may_have_a_draw_of_its_own"),
         ("values are chosen from the global generator", "replacement=True, generator=generator)", "replacement=True)", f"{BY_ITSELF}what_is_chosen_comes_from_the_seed_and_is_put_back"),
         ("probabilities need not sum to 1", " and abs(sum(shares) - 1) < 1e-3)", ")", f"{BY_ITSELF}what_contradicts_itself_is_a_value_error_of_one_line"),
@@ -930,15 +936,69 @@ BY_MODULE: dict[str, list[Planted]] = {
     ],
     "bench/analysis/audit/figures.py": [
         ("images of a pass are apart", "        if self.shared:\n            return intervals.two_way", "        if False:\n            return intervals.two_way", f"{AUDIT_FIGURES}draws_that_are_shared_widen_every_interval_of_one_query_and_ten_tries"),
-        ("differences of a pass are apart", "        if not self.shared:\n            return intervals.paired", "        if True:\n            return intervals.paired", f"{AUDIT_FIGURES}a_figure_by_pass_is_of_pseudo_values"),
-        ("a known draw is each image's", "secrecy=less(known, one_query, groups)", "secrecy=less(known, one_query)", f"{AUDIT_FIGURES}images_that_share_a_known_draw_are_a_cluster"),
-        ("ten tries are one", "worth_any_of_10=less(alone, ten)", "worth_any_of_10=less(alone, one_query)", f"{AUDIT_FIGURES}figures_are_means_over_images"),
-        ("an operation is worth what it hides", "intervals.paired(known - alone, groups)", "intervals.paired(alone - known, groups)", f"{AUDIT_FIGURES}figures_are_means_over_images"),
+        ("differences of a pass are apart", "        if not self.shared:\n            besides", "        if True:\n            besides", f"{AUDIT_FIGURES}a_figure_by_pass_is_of_pseudo_values"),
+        ("a known draw is each image's", "secrecy=less(fixed, ONE_QUERY, groups)", "secrecy=less(fixed, ONE_QUERY)", f"{AUDIT_FIGURES}images_that_share_a_known_draw_are_a_cluster"),
+        ("ten tries are one", "worth_any_of_10=less(alone, ten)", "worth_any_of_10=less(alone, ONE_QUERY)", f"{AUDIT_FIGURES}figures_are_means_over_images"),
+        ("an operation is worth what it hides", "intervals.paired(fixed - alone, groups)", "intervals.paired(alone - fixed, groups)", f"{AUDIT_FIGURES}figures_are_means_over_images"),
+    ],
+    "bench/analysis/audit/asked.py": [
+        ("what else draws is no state", "            if not torch.equal(*seen):\n                return None\n", "", f"{AUDIT_MAKING}states_are_no_short_list_where_anything_else_draws"),
+        ("images of a pass have known draws of their own", "        if not known or self.groups is None:", "        if True:", f"{AUDIT_MAKING}a_known_draw_is_the_same_at_every_pass_and_another_for_each_of_three"),
+        ("what isn't random has many states", "            return [(1.0, self.scheme.defended)]", "            return None", f"{AUDIT_TRUTHS}where_nothing_is_random_worth_is_nothing_by_construction"),
+    ],
+    "bench/analysis/audit/stage.py": [
+        ("a restart is for nothing", "max(options.get(\"restarts\", 1), len(self.starts)) * (each", "(each", f"{AUDIT_STAGES}a_stage_tells_what_it_costs"),
+        ("a forward pass is a whole one", "held_out * self.options[\"checkpoints\"] / 3", "held_out * self.options[\"checkpoints\"]", f"{AUDIT_STAGES}a_stage_tells_what_it_costs"),
+        ("few images cost what all do", "min(1.0, (self.images or images) / images)", "1", f"{AUDIT_STAGES}a_stage_tells_what_it_costs"),
+    ],
+    "bench/analysis/audit/stages.py": [
+        ("what matters most is left out", "worst = max(left, key=lambda stage: stage.rank)", "worst = min(left, key=lambda stage: stage.rank)", f"{AUDIT_STAGES}with_fewer_passes_what_matters_least_is_left_out_and_what_starts_from_it"),
+        ("what starts from nothing is left in", " and last.name not in stage.starts]", "]", f"{AUDIT_STAGES}with_fewer_passes_what_matters_least_is_left_out_and_what_starts_from_it"),
+        ("a rung takes as many steps as the first", "yield pgd(rung(many), steps // many, 2,", "yield pgd(rung(many), steps, 2,", f"{AUDIT_STAGES}a_ladder_of_draws_takes_as_many_gradients_at_each_rung"),
+        ("a long list of draws takes as long", "min(effort.steps // 2, math.ceil(KNOWN * effort.steps / draws))", "effort.steps // 2", f"{AUDIT_STAGES}every_known_draw_of_a_short_list_is_attacked_with_as_many_passes_in_all"),
+        ("what isn't random is attacked as if it were", "*(_random(effort, norm, twin, rates, classes, draws) if random else ()),", "*_random(effort, norm, twin, rates, classes, draws),", f"{AUDIT_STAGES}of_what_is_not_random_only_the_twin_is_attacked_and_what_a_naive_person_runs"),
+    ],
+    "bench/analysis/audit/making.py": [
+        ("a known draw is drawn again", "asked.scheme.defended.model(asked.known_seed(draw, group), known=True)", "asked.scheme.defended.model(asked.known_seed(draw, group))", f"{AUDIT_MAKING}a_known_draw_is_the_same_at_every_pass_and_another_for_each_of_three"),
+        ("iterates see draws of their own", "with torch.no_grad(), state.model(seed) as model:", "with torch.no_grad(), state.model(seed + look) as model:", f"{AUDIT_MAKING}iterates_are_followed_on_draws_that_all_of_them_see"),
+        ("the attack's own iterate is kept", "                arrays[\"perturbed\"] = fooling\n", "                pass\n", f"{AUDIT_MAKING}of_what_an_attack_shows_on_its_way_the_best_is_kept_whatever_it_returns"),
+        ("what lay outside is claimed", "            arrays[\"claimed\"] = claimed & arrays[\"inside\"]\n", "", f"{AUDIT_MAKING}a_minimal_attack_is_drawn_into_the_ball_and_claims_what_lay_there"),
+        ("attacks start at the images", '        found["starting_points"] = torch.stack([start[rows] for start in starts])\n', "        pass\n", f"{AUDIT_MAKING}a_stage_starts_where_another_has_ended"),
+        ("a seed is in no key", '            "seed": derive_seed(asked.seed, f"audit {stage.name}"),\n', "", f"{AUDIT_MAKING}a_stage_is_made_once_and_found_again"),
+    ],
+    "bench/analysis/audit/seeing.py": [
+        ("five passes have to differ", "len(passes) < AT_MOST and", "False and", f"{AUDIT_TRUTHS}the_verdict_is_that_of_the_truth"),
+        ("only the images are asked", "np.concatenate([asked.originals, self._anywhere()])", "np.concatenate([asked.originals, asked.originals])", f"{AUDIT_MAKING}whether_passes_differ_is_asked_where_it_can_be_seen"),
+        ("the best sample is the worst", 'np.einsum("d,sdi->si", self.chances, ~first).argmax(0)', 'np.einsum("d,sdi->si", self.chances, ~first).argmin(0)', f"{AUDIT_TRUTHS}where_draws_are_a_short_list_figures_are_exact_sums"),
+        ("one image's gradient is all images'", "(total == 0).flatten(1).all(1)", "(total != 0).flatten(1).all(1)", f"{AUDIT_MAKING}a_gradient_of_nothing_is_found_image_by_image"),
+    ],
+    "bench/analysis/audit/checking.py": [
+        ("the twin is taken at its word", '(("twin", self.seen.twin), ("baseline", self.seen.baseline)):', '(("baseline", self.seen.baseline),):', f"{AUDIT_TRUTHS}what_hides_gradients_is_broken_or_suspicious_and_never_nothing"),
+        ("claims are not asked about", "                yield checks.luck(name, made.claimed, found)\n", "                pass\n", f"{AUDIT_TRUTHS}an_attack_that_asks_until_it_is_lucky_is_struck_out"),
+        ("known draws are no direct attack", 'and made.stage.on in ("scheme", "known draw")', 'and made.stage.on == "scheme"', f"{AUDIT_TRUTHS}the_verdict_is_that_of_the_truth"),
+    ],
+    "bench/analysis/audit/checks.py": [
+        ("every difference is beyond", "fails = points > test.least and p < LEVEL", "fails = points > test.least", f"{AUDIT_CHECKS}right_audits_fail_hardly_any_check_over_twenty_seeds"),
+        ("no test is corrected for the others", "intervals.holm([test.difference.p for test in tests])", "[test.difference.p for test in tests]", f"{AUDIT_CHECKS}many_tests_of_one_row_are_judged_together"),
+        ("a loss that fell long ago still falls", "scaled[-2:].max(0) - scaled[-1]", "scaled.max(0) - scaled[-1]", f"{AUDIT_CHECKS}a_loss_that_still_falls_is_unfinished"),
+        ("the worst is chosen and scored on the same draws", "    first, rest = zip(*", "    rest, first = zip(*", f"{AUDIT_CHECKS}the_worst_of_several_is_chosen_on_draws_that_do_not_score"),
+    ],
+    "bench/analysis/audit/row.py": [
+        ("worth of what isn't random is estimated", "        if self.asked.random:\n            return found\n", "        return found\n", f"{AUDIT_TRUTHS}where_nothing_is_random_worth_is_nothing_by_construction"),
+        ("a known draw withstands some of the samples", "seen.shares @ seen.known.all(1)", "seen.shares @ seen.known.any(1)", f"{AUDIT_TRUTHS}where_draws_are_a_short_list_figures_are_exact_sums"),
+        ("the twin withstands some of them", "np.asarray(seen.twin.all(0)),\n            seen.shares", "np.asarray(seen.twin.any(0)),\n            seen.shares", f"{AUDIT_TRUTHS}figures_come_near_the_truth"),
+        ("samples of known draws join no pool", "            if made.stage.pool:\n", "            if made.stage.pool and made.stage.known is None:\n", f"{AUDIT_TRUTHS}figures_come_near_the_truth"),
+    ],
+    "bench/attacks/voting.py": [
+        ("the first pass decides", "        logits = pass_draws(self.model, x, self.votes)\n        given = logits.argmax(axis=-1).numpy().reshape(self.votes, len(x))", "        logits = pass_draws(self.model, x, self.votes)\n        given = logits.argmax(axis=-1).numpy().reshape(self.votes, len(x))[:1]", f"{VOTING}the_majority_is_believed"),
+        ("nobody votes", "asked = model if self.votes == 1 else", "asked = model if self.votes else", f"{VOTING}it_passes_as_often_as_it_votes"),
+        ("no votes at all", "if votes < 1:", "if votes < 0:", f"{VOTING}fewer_votes_than_one_are_refused"),
     ],
     "bench/analysis/audit/pool.py": [
         ("draws that choose score", 'open(derive_seed(seed, "audit score"))', 'open(derive_seed(seed, "audit choose"))', f"{AUDIT_POOL}no_draw_that_chooses_scores"),
         ("one round chooses", "np.where(settled, counts.argmax(0), asked.argmax(0))", "counts.argmax(0)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
         ("the second round alone counts", "(counts[of, everybody] + more) / (FIRST + SECOND)", "more / (FIRST + SECOND)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
+        ("a sample is drawn beyond the ball", "moved * np.minimum(1, epsilon / np.maximum(far, 1e-30))", "moved", f"{AUDIT_MAKING}a_minimal_attack_is_drawn_into_the_ball_and_claims_what_lay_there"),
         ("a sample outside the ball counts", "np.where(keep[:, None, None, None], unit(images), unit(originals))", "unit(images)", f"{AUDIT_POOL}what_lies_outside_the_ball_counts_unperturbed"),
         ("samples see draws of their own", "    for images in pool:\n        with open(derive_seed(seed, \"audit choose\")) as model:", "    for place, images in enumerate(pool):\n        with open(derive_seed(seed, f\"audit choose {place}\")) as model:", f"{AUDIT_POOL}all_samples_see_the_same_draws"),
     ],
@@ -1024,7 +1084,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("every pass gets a copy of its images", "if self.handling.copy_images:", "if True:", f"{BY_ITSELF}a_pass_that_writes_into_its_images_gets_copies_and_no_other_does"),
         ("batches are of any size", "if size is None or len(x) == size:", "if True:", f"{BY_ITSELF}batches_are_padded_to_the_size_that_passes_and_each_image_has_its_own_logits"),
         ("what pads a batch has logits", "[self._answer(c)[: len(given)] for", "[self._answer(c) for", f"{BY_ITSELF}batches_are_padded_to_the_size_that_passes_and_each_image_has_its_own_logits"),
-        ("a twin draws", "other.handling, other.off = None, True", "other.handling, other.off = None, False", f"{BY_ITSELF}a_twin_draws_nothing"),
+        ("a twin draws", "other.handling, other.off, other.state = None, True, None", "other.handling, other.off, other.state = None, False, None", f"{BY_ITSELF}a_twin_draws_nothing"),
         ("a submodule's twin is the whole network", "other.network, other.sites, other.outputs = self.network.get_submodule(own.off), {}, None", "other.network, other.sites, other.outputs = self.network, {}, None", f"{BY_ITSELF}images_are_those_that_the_twin_gets_right"),
         ("a stand-in acts in everybody's passes", "return hook(*given) if _now.get() == number else None", "return hook(*given)", f"{BY_ITSELF}a_stand_in_leaves_the_logits_and_gives_its_gradient"),
         ("what draws is passed again on the way back", "if _now.get() is None and torch._C._current_graph_task_id() != -1:\n        raise OwnError", "if False:\n        raise OwnError", f"{BY_ITSELF}a_network_that_is_passed_again_on_the_way_back_is_refused"),
@@ -1063,7 +1123,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("wrong targets are taken", "or (found == images.y).any():", "or False:", f"{API}bad_input_is_one_line[own_label]"),
         ("random targets are of the images' order", "labels[places] = images.y\n    return criteria.random_targets(labels, classes, fingerprint.derive_seed(seed, \"targets\"))[places]",
          "return criteria.random_targets(images.y, classes, fingerprint.derive_seed(seed, \"targets\"))", f"{API}the_library_finds_what_the_command_finds[attack=cw_l2]"),
-        ("samples of another attack are found", '"attack": [*self._attack(named), named.config.epsilon],', '"attack": [named.config.epsilon],', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
+        ("samples of another attack are found", '"attack": [*self.attack_identity(named), named.config.epsilon],', '"attack": [named.config.epsilon],', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
         ("samples of another network are found", '            "defended": identity,\n            "attack": [*self', '            "attack": [*self', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
         ("generators are drawn on", "        process.seeded(0, where),\n", "", f"{API}a_network_that_draws_by_itself_is_refused_and_draws_nothing"),
         ("the default type stays", "        attacking.settings_kept(),\n", "", f"{API}everything_is_as_it_was_in_double_precision"),
@@ -1151,7 +1211,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKING}a_batch_without_a_point_to_start_from_is_attacked_again_one_by_one_or_as_a_whole_given_up"),
         ("whole batches get smaller towards the last success", "if successes is None or whole_batches else", "if successes is None else",
          f"{ATTACKING}whole_batches_are_of_one_size_while_successes_are_counted"),
-        ("the bar waits for the end of a batch", "    if successes is None and type(run)", "    if False and type(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
+        ("the bar waits for the end of a batch", "    if successes is None and _ours(run)", "    if False and _ours(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
@@ -1256,7 +1316,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("another thread may draw meanwhile", "    with process.alone:\n", "    if True:\n", f"{FOREIGN}what_another_thread_draws_meanwhile_is_not_held_against_a_network"),
         ("an operation sets its generator back", "if draws and torch.equal(after, later) and not", "if False and not", "tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
         ("an operation may mix the images of a batch", "        if not _near(alone[:1], company[:1]):\n", "        if False:\n", "tests/test_foreign.py::test_an_operation_that_mixes_the_images_of_a_batch_is_said"),
-        ("a dead operation passes", "        if draws and torch.equal(first, other):\n", "        if False:\n",
+        ("a dead operation passes", "        if draws and torch.equal(first, other) and not idle:\n", "        if False:\n",
          "tests/test_foreign.py::test_a_site_that_no_output_depends_on_is_refused tests/test_foreign.py::test_a_bad_operation_is_refused_before_training"),
         ("a site may be reached in no pass", "        if not seen:\n", "        if False:\n", f"{FOREIGN}a_site_that_no_pass_reaches_or_that_gives_no_tensor_is_refused"),
         ("a site may give no tensor", "        if not isinstance(seen[0], tuple):\n", "        if False:\n", f"{FOREIGN}a_site_that_no_pass_reaches_or_that_gives_no_tensor_is_refused"),
@@ -1374,7 +1434,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEYS}samples_of_other_weights_are_set_aside_and_made_again"),
         ("samples needn't be there", "    if not found.path.is_file():\n", "    if False:\n", f"{KEPT}a_record_never_speaks_of_samples_that_are_not_there"),
         ("attacks are not told of company", "whole_batches=drawn is not None and bool(drawn.company),", "whole_batches=False,", f"{BY_ITSELF}attacks_are_told_of_draws_that_are_shared_and_of_company"),
-        ("what is found of a trained network refuses nothing", "        probe.check_draws(one, seen)\n", "", f"{BY_ITSELF}a_batch_size_that_fails_is_one_line"),
+        ("what is found of a trained network refuses nothing", "        probe.check_draws(one, seen, not cell.idle)\n", "", f"{BY_ITSELF}a_batch_size_that_fails_is_one_line"),
         ("passes are made as a first look said", "return one.handled(seen.handling), seen", "return one, seen", f"{BY_ITSELF}a_network_that_takes_no_single_image_gets_none"),
         ("another file's network is the cell's own", "        found = _trained(apart)\n", "        found = trained\n", f"{BY_ITSELF}another_file_is_the_twin"),
         ("without a twin another network's images are attacked", "right = (behind if bare is None else bare).right", "right = behind.right", f"{KEPT}only_images_that_the_network_gets_right_are_attacked {BY_ITSELF}another_file_is_the_twin"),
@@ -1424,7 +1484,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          "tests/test_run.py::test_one_cell_prints_its_result_and_keeps_its_record"),
         ("an old scheme is no such choice", 'if group == "scheme" and choice in WAYS:', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
         ("an old scheme's training is no such key", 'if error.full_key == "scheme.training":', "if False:", f"{COMMAND}a_way_of_training_that_was_a_scheme_says_its_new_form"),
-        ("a twin's file is not looked for in one's own folder", '[o for o in hydras.overrides.hydra if "searchpath" in o]', "[]", f"{BY_ITSELF}another_file_is_the_twin"),
+        ("a twin's file is not looked for in one's own folder", '(o for o in hydras.overrides.hydra if "searchpath" in o)', "()", f"{BY_ITSELF}another_file_is_the_twin"),
     ],
     "bench/run.py": [
         ("every job is composed twice", "composed.pop(tuple(overrides), None) or anew", "anew", "tests/test_run.py::test_a_job_of_a_sweep_is_composed_once"),

@@ -134,8 +134,10 @@ def test_a_loss_that_still_falls_is_unfinished() -> None:
     rising = looks * 1.0
     # it fell long ago, and not since
     fell = np.where(looks < 13, 10.0 - looks, -2.0)
-    found = checks.unfinished(np.hstack([falling, settled, flat, rising, fell]))
-    assert found.tolist() == [True, False, False, False, False]
+    losses = np.hstack([falling, settled, flat, rising, fell])
+    assert checks.unfinished(losses, 0 * losses).tolist() == [True, False, False, False, False]
+    # where so much is chance nothing is known
+    assert not checks.unfinished(losses, 0 * losses + 1).any()
 
 
 def test_success_on_the_way_that_is_not_returned_is_silent() -> None:

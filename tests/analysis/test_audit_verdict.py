@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.audit.figures import Figures
-from bench.analysis.audit.verdict import MARGIN, Check, Verdict, verdict
+from bench.analysis.audit.verdict import Check, Verdict, verdict
+from bench.config import MARGIN
 from bench.measuring.intervals import Difference, Estimate
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.analysis.audit.stages import Effort, Norm, On
+from bench.analysis.audit.stage import Effort, Norm, On
 from bench.datasets.arrays import unit
 from bench.defended import Defended
 from bench.finding import Findings

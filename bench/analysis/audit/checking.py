@@ -14,6 +14,7 @@ from bench.analysis.audit.checks import Test
 from bench.analysis.audit.figures import Answers, Figures
 from bench.analysis.audit.making import Made
 from bench.analysis.audit.seeing import Seeing
+from bench.analysis.audit.stage import RANDOMIZED_PGD, On
 from bench.analysis.audit.stages import (
     HALF,
     LARGER,
@@ -22,7 +23,6 @@ from bench.analysis.audit.stages import (
     SQUARE_NAME,
     TENTH_OF_RATE,
     UNBOUNDED,
-    On,
 )
 from bench.analysis.audit.verdict import Check
 
@@ -156,7 +156,7 @@ class Checking:
         return [
             name
             for name, made in self.made.items()
-            if made.stage.target == stages.RANDOMIZED_PGD
+            if made.stage.target == RANDOMIZED_PGD
             and made.stage.on in ("scheme", "known draw")
             and not made.stage.starts
             and made.stage.times == made.stage.strength == 1
@@ -219,6 +219,7 @@ class Checking:
         yield checks.indicator("I1", on, zero, clean, says)
         assert made.losses is not None
         assert made.shares is not None
+        assert made.errors is not None
         standing = right > 0.5
         says = "{} of the images not fooled were, on the way"
         way = stages.on_its_way(made.stage.name)
@@ -228,4 +229,4 @@ class Checking:
         )
         yield checks.indicator("I3", on, checks.silent(shares, 1 - right), standing, says)
         says = "the loss of {} of the images not fooled still fell at the end"
-        yield checks.indicator("I4", on, checks.unfinished(made.losses), standing, says)
+        yield checks.indicator("I4", on, checks.unfinished(made.losses, made.errors), standing, says)

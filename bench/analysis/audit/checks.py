@@ -190,14 +190,14 @@ def randomness_present(spread: float, of_twin: float, changing: float) -> Check:
     """V12: passes over the same images differ, by more than the twin's do.
 
     Args:
-        spread: The largest difference of logits over five passes, relative to their size.
-        of_twin: Likewise over two passes of the twin; 0 where there is none.
+        spread: The largest difference of logits over passes, relative to their size.
+        of_twin: Likewise of the twin; 0 where there is none.
         changing: Share of images whose label ever changes.
 
     Source: ``checks.py`` of AutoAttack (Croce and Hein 2020).
     """
     evidence = (
-        f"logits differ by {spread:.2g} of their size over five passes, the twin's by {of_twin:.2g}; "
+        f"logits differ by {spread:.2g} of their size from pass to pass, the twin's by {of_twin:.2g}; "
         f"the label changes for {100 * changing:.1f} % of images"
     )
     return Check("V12", "scheme", "passes" if spread > of_twin else "fails", spread, of_twin, evidence)
@@ -240,11 +240,16 @@ FLAT = 1e-3
 """Of a loss whose whole range is smaller nothing can be told; ours."""
 
 
-def unfinished(losses: np.ndarray) -> np.ndarray:
+SURE = 2.0
+"""By how many standard errors a loss on a few draws has to fall before that isn't chance; ours."""
+
+
+def unfinished(losses: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """I4: for which images the loss, scaled to its own range, still fell by over 0.05 at the end.
 
     Args:
         losses: At each look, lower being better, on the same draws at all of them, shape (looks, images).
+        errors: The standard error of each of them less the least before it, of the same shape.
 
     Source: Pintor et al. (2022), and the code beside it; the running minimum as there. The end are the last
     ten steps there, and here what lies between the last two looks: of fifteen a fourteenth of the steps.
@@ -252,7 +257,8 @@ def unfinished(losses: np.ndarray) -> np.ndarray:
     low, high = losses.min(0), losses.max(0)
     range_ = np.where(high - low > FLAT, high - low, np.inf)
     scaled = np.minimum.accumulate((losses - low) / range_, axis=0)
-    flagged: np.ndarray = scaled[-2:].max(0) - scaled[-1] > UNFINISHED
+    fell = losses[:-1].min(0) - losses[-1]
+    flagged: np.ndarray = (scaled[-2:].max(0) - scaled[-1] > UNFINISHED) & (fell > SURE * errors[-1])
     return flagged
 
 

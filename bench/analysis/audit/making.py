@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench import attacking
 from bench.analysis.audit import pool
 from bench.analysis.audit.asked import Asked, Subject
-from bench.analysis.audit.stages import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
+from bench.analysis.audit.stage import FOLLOWED, RANDOMIZED_PGD, SQUARE, Stage
 from bench.attacks import criteria
 from bench.defended import Defended
 from bench.results import fingerprint
@@ -40,6 +40,8 @@ class Made:
         losses, shares: On its way, of each image's iterate at each look: the margin, no less than 0 on any
             draw, and the share of draws fooled, on the same draws throughout; shape (looks, n). None: it
             isn't followed, or tells nothing.
+        errors: Of each of these losses less the least one before, the standard error over draws; 0 where
+            there is one. None likewise.
         on_its_way: Of a random model, the iterate of each image that fooled most of these; None likewise.
         passes: Of an image; a forward one counts a third.
         seconds: Wall time.
@@ -52,6 +54,7 @@ class Made:
     inside: np.ndarray
     losses: np.ndarray | None
     shares: np.ndarray | None
+    errors: np.ndarray | None
     on_its_way: np.ndarray | None
     passes: float
     seconds: float
@@ -132,8 +135,8 @@ class Making:
         arrays = {name: tensor.numpy() for name, tensor in kept.values.items()}
         self.made[stage.name] = Made(
             stage, arrays["perturbed"], arrays["claimed"], arrays["inside"], arrays.get("losses"),
-            arrays.get("shares"), arrays.get("on_its_way"), kept.about["passes"], kept.about["seconds"],
-            fingerprint.hash_tensors(kept.values),
+            arrays.get("shares"), arrays.get("errors"), arrays.get("on_its_way"), kept.about["passes"],
+            kept.about["seconds"], fingerprint.hash_tensors(kept.values),
         )  # fmt: skip
 
     def _exact(self, stage: Stage) -> bool:
@@ -191,7 +194,7 @@ class Making:
         if told:
             # of all parts together: a known draw isn't followed
             iterates = paths[0].iterates(torch.from_numpy(arrays["perturbed"]))
-            losses, shares, draws = self._follow(stage, iterates, subject)
+            losses, shares, errors, draws = self._follow(stage, iterates, subject)
             passes += draws * len(iterates) / 3
             best = np.lexsort((losses, -shares), axis=0)[0]
             fooling = np.stack([iterates[look, image].numpy() for image, look in enumerate(best)])
@@ -200,11 +203,13 @@ class Making:
             elif subject.defended.random:
                 arrays["on_its_way"] = fooling
             if stage.followed:
-                arrays["losses"], arrays["shares"] = losses[:-1], shares[:-1]
+                arrays |= {"losses": losses[:-1], "shares": shares[:-1], "errors": errors[:-1]}
         seconds = round(sum(one.seconds for one in given), 3)
         return Kept(stores.tensors(arrays), {"passes": passes, "seconds": seconds})
 
-    def _follow(self, stage: Stage, iterates: Tensor, subject: Subject) -> tuple[np.ndarray, np.ndarray, int]:
+    def _follow(
+        self, stage: Stage, iterates: Tensor, subject: Subject
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Of each image's iterates the loss, and the share of draws fooled, on draws that all of them see.
 
         Args:
@@ -213,7 +218,8 @@ class Making:
             subject: Who is attacked.
 
         Returns:
-            Both of shape (looks, n), and how many passes of each image that took.
+            Both of shape (looks, n); likewise the standard error of a loss less the least before it; and how
+            many passes of each image that took.
         """
         asked, size = self.asked, subject.looker.batch_size
         defended = weaker(subject.defended, stage.strength)
@@ -224,21 +230,42 @@ class Making:
         else:
             states = [(1.0, defended)]
         each = FOLLOWED if defended.random and not self._exact(stage) else 1
-        losses, shares = (np.zeros(iterates.shape[:2]) for _ in range(2))
+        drawn = np.zeros((len(iterates), len(states) * each, iterates.shape[1]))
+        shares = np.zeros(iterates.shape[:2])
         for look, images in enumerate(iterates):
-            for share, state in states:
+            for at, (share, state) in enumerate(states):
                 with torch.no_grad(), state.model(seed) as model:
-                    for _ in range(each):
+                    for draw in range(each):
                         parts = [model(part.to(asked.labels.device)) for part in images.split(size)]
                         logits = torch.cat(parts)
                         ahead = margin(logits, asked.labels).clamp(min=0).cpu().numpy()
-                        losses[look] += share / each * ahead
+                        drawn[look, at * each + draw] = ahead
                         shares[look] += share / each * (logits.argmax(1) != asked.labels).cpu().numpy()
-        return losses.astype(np.float32), shares.astype(np.float32), each * len(states)
+        weights = np.repeat([share / each for share, _ in states], each)
+        losses = np.einsum("d,ldi->li", weights, drawn)
+        errors = _errors(drawn, losses) if each > 1 else np.zeros_like(losses)
+        single = np.float32
+        return losses.astype(single), shares.astype(single), errors.astype(single), each * len(states)
 
     def _goal(self, part: np.ndarray, rows: slice) -> Any:
         labels = self.asked.labels[torch.from_numpy(part[rows]).to(self.asked.labels.device)]
         return criteria.criterion("untargeted", labels.clone(), labels, None)
+
+
+def _errors(drawn: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    """The standard error of each loss less the least one before it, of the same draws.
+
+    Args:
+        drawn: Losses, shape (looks, draws, n).
+        losses: Their means, shape (looks, n).
+    """
+    found = np.zeros_like(losses)
+    images = np.arange(losses.shape[1])
+    for look in range(1, len(losses)):
+        least = losses[:look].argmin(0)
+        apart = drawn[look] - drawn[least, :, images].T
+        found[look] = apart.std(0, ddof=1) / np.sqrt(len(apart))
+    return found
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from bench.analysis.audit.checking import UNPERTURBED, Checking, Seen
 from bench.analysis.audit.figures import Answers, Figures
 from bench.analysis.audit.making import Made, Making
 from bench.analysis.audit.seeing import Seeing
-from bench.analysis.audit.stages import KNOWN, Stage, plan, within
+from bench.analysis.audit.stage import KNOWN, Stage
+from bench.analysis.audit.stages import plan, within
 from bench.analysis.audit.verdict import Check, Verdict
 from bench.measuring.intervals import Difference
 
@@ -137,24 +138,32 @@ class Audit:
         if self.asked.states is not None:
             return samples * (len(self.asked.states) + others) / 3
         best = min(pool.BEST, samples)
-        return (samples * (pool.FIRST + KNOWN + others) + pool.SECOND * best + pool.SCORED) / 3
+        answers = samples * (pool.FIRST + KNOWN) + pool.SECOND * best + pool.SCORED
+        return (self.several * answers + others * samples) / 3
+
+    @property
+    def several(self) -> int:
+        """Passes that make one answer of the scheme."""
+        return self.asked.scheme.defended.passes
 
     def _within(self, every: Sequence[Stage]) -> list[Stage]:
         """The stages that there are passes for, and says how long they will take."""
         asked = self.asked
         started = time.perf_counter()
         self._timed()
-        each = (time.perf_counter() - started) / TIMED
+        each = (time.perf_counter() - started) / TIMED / self.several
         in_time = None if asked.minutes is None else 60 * asked.minutes / each
-        allowed = min(limit for limit in (asked.effort.passes, asked.passes, in_time) if limit is not None)
+        # an effort is of answers: else there would be none of many passes
+        effort = self.several * asked.effort.passes
+        allowed = min(limit for limit in (effort, asked.passes, in_time) if limit is not None)
         # beside the stages' the images as they are, and the best on an attack's way
         many = len(asked.samples) + len(asked.extra) + 2
         # of every sample more than the best few alike
         few = many + pool.BEST
         pooled = self._choosing(few + 1) - self._choosing(few)
         besides = self._choosing(few) - pool.BEST * pooled
-        chosen = within(every, allowed, besides, pooled, len(asked.x))
-        passes = besides + sum(stage.of(len(asked.x)) + pooled * stage.pool for stage in chosen)
+        chosen = within(every, allowed, besides, pooled, len(asked.x), self.several)
+        passes = besides + sum(stage.of(len(asked.x), self.several) + pooled * stage.pool for stage in chosen)
         asked.progress(
             f"at most {passes:.0f} passes of {len(asked.x)} images, {passes * each / 60:.1f} minutes by "
             f"{TIMED} passes that were timed"

@@ -17,15 +17,16 @@ from bench.analysis.audit import making, pool
 from bench.analysis.audit.asked import Asked, Subject
 from bench.analysis.audit.figures import Answers
 from bench.analysis.audit.making import Made
-from bench.analysis.audit.stages import KNOWN
+from bench.analysis.audit.stage import KNOWN
 from bench.results import fingerprint
 from bench.results.fingerprint import derive_seed
 
 GRADIENTS = 5
 """Draws that a gradient is the mean of, where it is asked whether it is zero."""
 
-PRESENT = 5
-"""Passes of which it is asked whether they differ."""
+PRESENT, AT_MOST = 5, 100
+"""Passes of which it is asked whether they differ; and at most, where so few are equal: of a draw that is all
+images' they may be by chance."""
 
 
 class Seeing:
@@ -182,13 +183,17 @@ class Seeing:
             seed = derive_seed(asked.seed, "audit present")
             with torch.no_grad(), subject.defended.model(seed) as model:
                 parts = both.split(subject.looker.batch_size)
-                passes = [torch.cat([model(part) for part in parts]) for _ in range(PRESENT)]
+                passes: list[Tensor] = []
+                while len(passes) < PRESENT or (
+                    len(passes) < AT_MOST and all(torch.equal(one, passes[0]) for one in passes[-1:])
+                ):
+                    passes.append(torch.cat([model(part) for part in parts]))
             logits = torch.stack(passes).double()
             spread = float((logits.amax(0) - logits.amin(0)).max()) / max(float(logits.abs().max()), 1e-300)
             given = logits.argmax(-1)
             return {"spread": spread, "changing": float((given != given[0]).any(0).double().mean())}
 
-        decides = {"images": _hash([both]), "seed": asked.seed, "passes": PRESENT}
+        decides = {"images": _hash([both]), "seed": asked.seed, "passes": [PRESENT, AT_MOST]}
         kept = looks.look(asked.store, subject.looker, "audit present", decides, seen, [__name__])
         return kept.values["spread"], kept.values["changing"]
 

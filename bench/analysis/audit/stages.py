@@ -5,17 +5,12 @@ How one is run, and what is made of its samples, does not.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from bench.analysis.audit.stage import KNOWN, RANDOMIZED_PGD, SQUARE, Effort, Norm, On, Stage
 from bench.checks import ConfigError
 
-Norm = Literal["linf", "l2"]
-On = Literal["scheme", "twin", "known draw", "baseline"]
-
-RANDOMIZED_PGD = "bench.attacks.RandomizedPGDAttack"
-SQUARE = "bench.attacks.SquareAttack"
 GRADIENT_SIGN = "bench.attacks.GradientSignAttack"
 DEEPFOOL = "bench.attacks.DeepFoolAttack"
 CARLINI_WAGNER = "bench.attacks.CarliniWagnerL2Attack"
@@ -23,134 +18,23 @@ HOP_SKIP_JUMP = "bench.attacks.VotedHopSkipJumpAttack"
 DDN = "foolbox.attacks.DDNAttack"
 FMN = {"linf": "foolbox.attacks.LInfFMNAttack", "l2": "foolbox.attacks.L2FMNAttack"}
 
-KNOWN = 3
-"""How many known draws each image has, where there is no short list of them."""
-
-STARTS = 8
-"""Known draws, at most, whose samples an attack on the scheme starts from."""
-
 FEW = 20
 """Images of the attack that goes by decisions alone."""
 
 VOTES = 5
 """Passes that make one of these decisions."""
 
+STARTS = 8
+"""Known draws, at most, whose samples an attack on the scheme starts from."""
+
 TENTH = 0.1
 """The share of a rate at which most of the gain mustn't be there already."""
-
-FULL = {"linf": 1.0, "l2": math.inf}
-"""A ball in which another class's image lies: there an attack has to find one."""
-
-FOLLOWED = 20
-"""Draws, the same for all of them, on which iterates of a random model are looked at on their way."""
-
-LEAVE = 50
-"""Held-out draws that have to be fooled before an image leaves."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is done.
-
-    Attributes:
-        passes: Of an image, at most; a forward one counts a third, and one with a gradient the rest.
-        steps: Of the longest attack; others take parts of it.
-        restarts: Of attacks that start at random, on the scheme and on what isn't random.
-        held_out: Draws that keep an iterate.
-        checkpoints: At how many iterates.
-        square: Steps of the attack without gradients.
-        square_draws: Draws that its loss is averaged over.
-    """
-
-    passes: int
-    steps: int
-    restarts: int
-    held_out: int
-    checkpoints: int
-    square: int
-    square_draws: int
-
 
 EFFORTS = {
     "quick": Effort(2_000, 44, 1, 10, 6, 24, 3),
     "standard": Effort(20_000, 500, 3, 20, 15, 500, 5),
     "thorough": Effort(200_000, 5_000, 5, 20, 15, 5_000, 10),
 }
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One attack on one thing.
-
-    Attributes:
-        name: What it is called in tables.
-        on: What it attacks.
-        target: The attack's class.
-        options: What it is made with.
-        rank: What is left out first where there are fewer passes: the highest; 0 never is.
-        times: Its ball, in units of epsilon; infinite for one in which an attack can't but succeed.
-        starts: Stages whose samples it starts from, in turn; none: at the images.
-        known: Which known draw it attacks; None: none.
-        strength: By what share of their rates the scheme's operations act.
-        pool: Whether its samples join the row's pool.
-        minimal: Whether it looks for the smallest perturbation, whose sample is drawn into the ball then.
-        images: How many images are attacked, the first ones; None: all.
-        costs: Passes of each of these images, about, where its options don't tell.
-        naive: Whether it is what somebody would have run who didn't know that the defence is random.
-        followed: Whether its iterates are looked at on their way, for what tells that it failed.
-    """
-
-    name: str
-    on: On
-    target: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    rank: int = 3
-    times: float = 1.0
-    starts: tuple[str, ...] = ()
-    known: int | None = None
-    strength: float = 1.0
-    pool: bool = True
-    minimal: bool = False
-    images: int | None = None
-    costs: float = 2.0
-    naive: bool = False
-    followed: bool = False
-
-    def epsilon(self, epsilon: float, norm: Norm) -> float:
-        """The radius of its ball."""
-        return FULL[norm] if math.isinf(self.times) else self.times * epsilon
-
-    @property
-    def passes(self) -> float:
-        """Of an image that it attacks, at most; a forward one counts a third."""
-        options = self.options
-        each_look = FOLLOWED if options.get("held_out_draws", 1) > 1 else 1
-        followed = each_look * (options["checkpoints"] + 1) / 3 if self.followed else 0.0
-        if self.target == RANDOMIZED_PGD:
-            each = options["steps"] * options.get("gradient_draws", 1)
-            return (
-                max(options.get("restarts", 1), len(self.starts)) * (each + self._looks + 1 / 3)
-                + self._leaving
-                + followed
-            )
-        if self.target == SQUARE:
-            return (2 if options.get("redraw", True) else 1) * options["steps"] * options["draws"] / 3 + (
-                self._looks + self._leaving
-            )
-        return self.costs
-
-    def of(self, images: int) -> float:
-        """Passes of one of so many images, at most, some of which it may not attack."""
-        return self.passes * min(1.0, (self.images or images) / images)
-
-    @property
-    def _looks(self) -> float:
-        held_out: int = self.options["held_out_draws"]
-        return 0.0 if held_out == 1 else held_out * self.options["checkpoints"] / 3
-
-    @property
-    def _leaving(self) -> float:
-        return 0.0 if self.options["held_out_draws"] == 1 else LEAVE / 3
 
 
 MAIN, HALF, UNBOUNDED, CONTINUED = "margin", "margin, half the steps", "unbounded", "continued"
@@ -213,7 +97,9 @@ def plan(
     ]
 
 
-def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float, images: int) -> list[Stage]:
+def within(
+    stages: Sequence[Stage], passes: float, besides: float, pooled: float, images: int, several: int = 1
+) -> list[Stage]:
     """As many of them as so many passes allow: of the highest rank the last are left out first.
 
     Args:
@@ -222,20 +108,21 @@ def within(stages: Sequence[Stage], passes: float, besides: float, pooled: float
         besides: What is needed whatever the plan.
         pooled: What each sample that joins the pool costs more.
         images: How many there are.
+        several: Passes that make one answer of the scheme.
 
     Raises:
         ConfigError: if not even those of rank 0 fit.
     """
 
     def cost(some: Sequence[Stage]) -> float:
-        return besides + sum(stage.of(images) + pooled * stage.pool for stage in some)
+        return besides + sum(stage.of(images, several) + pooled * stage.pool for stage in some)
 
     left = list(stages)
     while cost(left) > passes:
         worst = max(left, key=lambda stage: stage.rank)
         if worst.rank == 0:
             raise ConfigError(
-                f"audit.passes: expected at least {math.ceil(cost(left))}, which the shortest plan of this "
+                f"passes: expected at least {math.ceil(cost(left))}, which the shortest plan of this "
                 f"effort takes, got {math.floor(passes)}"
             )
         last = [stage for stage in left if stage.rank == worst.rank][-1]
@@ -290,7 +177,8 @@ def _known(effort: Effort, norm: Norm, draws: int) -> Iterator[Stage]:
 
 def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, draws: int) -> Iterator[Stage]:
     def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
-        of = {key: others.pop(key) for key in ("loss", "gradient_draws", "restarts") if key in others}
+        given = ("loss", "gradient_draws", "restarts", "rel_stepsize", "checkpoints")
+        of = {key: others.pop(key) for key in given if key in others}
         options = _pgd(effort, norm, steps, random=True, **of)
         return Stage(name, "scheme", RANDOMIZED_PGD, options, rank, **others)
 
@@ -312,7 +200,9 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, d
         yield pgd(f"{CONTINUED} from known draws", steps // 3, 1, starts=from_known)
     yield pgd(SMALLER, steps // 2, 2, times=0.5)
     yield pgd(LARGER, steps // 2, 2, times=2.0, pool=False)
-    yield pgd(UNBOUNDED, min(steps, 100), 2, times=math.inf, pool=False)
+    # in so large a ball a step is a leap, which one draw's gradient would leave to chance
+    leaps = {"gradient_draws": 3, "rel_stepsize": 0.1, "checkpoints": 10}
+    yield pgd(UNBOUNDED, max(20, min(steps // 5, 100)), 2, times=math.inf, pool=False, **leaps)
     if rates:
         yield pgd(TENTH_OF_RATE, steps // 2, 2, strength=TENTH)
     options = {

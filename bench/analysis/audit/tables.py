@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.row import Row
-from bench.analysis.audit.stages import RANDOMIZED_PGD
+from bench.analysis.audit.stage import RANDOMIZED_PGD
 from bench.measuring.intervals import Difference
 
 SHARES = ("any_of_10", "majority", "twin", "fixed", "baseline")
