@@ -288,8 +288,9 @@ def _head(name: str, named: str) -> str:
     return _prose(f"""
         `{name}` has one row a scheme, beside all that was swept with it. {named} name it, and so does every
         other setting that was swept; these columns stand first in every table here. From Python there is one
-        row, and none of them. `real_pct` and what is in points have `_low` and `_high` beside them, a 95 %
-        interval. A figure that there is nothing for, as of a twin where there is none, is empty.
+        row, and none of them. `real_pct`, and differences from `worth_points` on, have `_low` and `_high`
+        beside them, a 95 % interval. A figure that there is nothing for, as of a twin where there is none,
+        is empty.
         """)
 
 

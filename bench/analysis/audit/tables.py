@@ -95,7 +95,7 @@ OF_IMAGES = {
     "worst": "whose sample is its worst",
     "scored_draws": "how many draws scored that",
     "scored_wrong": "on how many of them it was wrong",
-    "wrong_draws: NAME": "on how many of the draws that chose the sample of an attack was wrong; one column for each",
+    "wrong_draws: NAME": "on how many of the draws that chose it that sample was wrong; one column for each of the pool",
 }
 """Of images.csv."""
 
