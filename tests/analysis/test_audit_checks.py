@@ -136,6 +136,8 @@ def test_a_loss_that_still_falls_is_unfinished() -> None:
     fell = np.where(looks < 13, 10.0 - looks, -2.0)
     losses = np.hstack([falling, settled, flat, rising, fell])
     assert checks.unfinished(losses, 0 * losses).tolist() == [True, False, False, False, False]
+    # of a single look nothing is
+    assert not checks.unfinished(losses[:1], losses[:1]).any()
     # where so much is chance nothing is known
     assert not checks.unfinished(losses, 0 * losses + 1).any()
 

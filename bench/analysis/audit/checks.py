@@ -254,6 +254,9 @@ def unfinished(losses: np.ndarray, errors: np.ndarray) -> np.ndarray:
     Source: Pintor et al. (2022), and the code beside it; the running minimum as there. The end are the last
     ten steps there, and here what lies between the last two looks: of fifteen a fourteenth of the steps.
     """
+    if len(losses) < 2:
+        # every image was fooled at once
+        return np.zeros(losses.shape[1], dtype=bool)
     low, high = losses.min(0), losses.max(0)
     range_ = np.where(high - low > FLAT, high - low, np.inf)
     scaled = np.minimum.accumulate((losses - low) / range_, axis=0)

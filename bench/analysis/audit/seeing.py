@@ -5,6 +5,7 @@ Here belongs which draws a look is made on, and what is kept of it. How samples 
 what is concluded of answers in ``figures`` and ``checks``.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor
 
 from bench import looks
-from bench.analysis.audit import making, pool
+from bench.analysis.audit import binarisation, making, pool, stages
 from bench.analysis.audit.asked import Asked, Subject
+from bench.analysis.audit.binarisation import Binarised
 from bench.analysis.audit.figures import Answers
 from bench.analysis.audit.making import Made
 from bench.analysis.audit.stage import KNOWN
+from bench.attacks import RandomizedPGDAttack
 from bench.results import fingerprint
 from bench.results.fingerprint import derive_seed
 
@@ -225,6 +228,28 @@ class Seeing:
             return np.concatenate(found)
 
         return self._look(subject, "audit gradient", GRADIENTS, make)
+
+    def binarised(self) -> Binarised:
+        """What an attack, a tenth as long as the longest, finds of what is planted for it."""
+        asked, scheme = self.asked, self.asked.scheme
+        options = stages.planted(asked.effort, asked.norm, asked.random)
+
+        def seen() -> dict[str, Any]:
+            found = binarisation.binarised(
+                scheme.defended, asked.x, asked.y, norm=asked.norm, epsilon=asked.epsilon,
+                seed=derive_seed(asked.seed, "audit planted"), batch_size=scheme.looker.batch_size,
+                drawn=asked.drawn, attack=RandomizedPGDAttack(**options),
+            )  # fmt: skip
+            # which JSON has no word for
+            return {k: None if v != v else v for k, v in dataclasses.asdict(found).items()}
+
+        ball = [asked.norm, asked.epsilon]
+        decides = {"images": asked.content, "ball": ball, "attack": options, "seed": asked.seed}
+        kept = looks.look(
+            asked.store, scheme.looker, "audit planted", decides, seen, [binarisation, "bench.attacks"]
+        )
+        values: dict[str, Any] = {k: np.nan if v is None else v for k, v in kept.values.items()}
+        return Binarised(**values)
 
     def _look(self, subject: Subject, what: str, of: Any, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Booleans that were seen, or are seen now and kept."""
