@@ -180,6 +180,7 @@ class Audited:
         checks: A row for each check that was made.
         attacks: A row for each attack.
         images: A row for each image.
+        curves: Points of accuracy against epsilon, and against tries.
         verdict: ``refuted``, ``suspicious``, ``undecided`` or ``nothing found``, and why; where nothing is
             random, why alone.
         samples: Each image's worst sample: ``images``, float32 in [0, 1], shape (n, channels, height, width),
@@ -190,6 +191,7 @@ class Audited:
     checks: pd.DataFrame
     attacks: pd.DataFrame
     images: pd.DataFrame
+    curves: pd.DataFrame
     verdict: Verdict
     samples: Mapping[str, np.ndarray]
     _notes: Mapping[str, Any]
@@ -209,7 +211,7 @@ class Audited:
         return "\n".join(tables.below(self.table, [self._notes], []))
 
     def save(self, folder: str | Path) -> None:
-        """Writes audit.csv, checks.csv, attacks.csv, images.csv, and samples.npz, which ``audit`` takes.
+        """Writes audit.csv and its other tables, and samples.npz, which ``audit`` takes.
 
         Raises:
             ConfigError: for what is no folder.

@@ -206,6 +206,7 @@ PROGRESS = "tests/analysis/test_progress.py::test_"
 BUILDING = "tests/test_building.py::test_"
 INTERVALS = "tests/measuring/test_intervals.py::test_"
 TRIES = "tests/measuring/test_tries.py::test_"
+AUDIT_BINARISATION = "tests/analysis/test_audit_binarisation.py::test_"
 AUDIT_FIGURES = "tests/analysis/test_audit_figures.py::test_"
 AUDIT_POOL = "tests/analysis/test_audit_pool.py::test_"
 AUDIT_VERDICT = "tests/analysis/test_audit_verdict.py::test_"
@@ -923,6 +924,16 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("draws are chosen with repetition", "gammaln(of - which + 1)", "gammaln(of - which + 2)", f"{TRIES}both_figures_are_shares_of_all_choices_of_draws"),
         ("a tie is a majority", "range(voters // 2 + 1)", "range(voters // 2 + 2)", f"{TRIES}both_figures_are_shares_of_all_choices_of_draws"),
         ("more tries than draws", "if not 1 <= tries <= draws:", "if not 1 <= tries:", f"{TRIES}numbers_that_make_no_sense_are_refused"),
+    ],
+    "bench/analysis/audit/binarisation.py": [
+        ("an image is attacked on another's readout", "        middle = self.middles[torch.arange(len(half)) % len(self.middles)].to(half)", "        half, middle = half.flip(0), self.middles[torch.arange(len(half)) % len(self.middles)].to(half)", f"{AUDIT_BINARISATION}a_good_attack_finds_what_is_planted_and_chance_does_not"),
+        ("what draws at the layer's output is lost", "lambda *given: mine(*given), prepend=True)", "lambda *given: mine(*given))", f"{AUDIT_BINARISATION}what_acts_at_the_logits_acts_on_those_of_the_readout"),
+        ("draws that choose score", 'self.judged(one, layer, readouts, "score")', 'self.judged(one, layer, readouts, "known")', f"{AUDIT_BINARISATION}no_draw_that_chooses_scores"),
+        ("others pass what they like", "together = isinstance(self.attack, BatchAttack)", "together = True", f"{AUDIT_BINARISATION}images_of_a_batch_are_each_attacked_on_their_own_readout"),
+        ("whoever gives some passes' logits gives all", "found = [layer for layer in found if _gives(seen[layer], logits)]", "found = [layer for layer in layers if _gives(seen[layer], logits)]", f"{AUDIT_BINARISATION}networks_without_such_a_layer_are_left_out_with_the_reason"),
+        ("the bounds cut a surface point off", "range(FURTHER)", "range(1)", f"{AUDIT_BINARISATION}points_of_the_surface_are_at_epsilon_whatever_the_bounds_cut_off"),
+        ("chance is no excuse", "if found.by_chance >= BY_CHANCE:", "if False:", f"{AUDIT_BINARISATION}the_outcome_is_by_shares_that_the_docs_say"),
+        ("a few images are enough", "if 2 * found.prepared < found.images:", "if not found.prepared:", f"{AUDIT_BINARISATION}the_outcome_is_by_shares_that_the_docs_say"),
     ],
     "bench/analysis/audit/figures.py": [
         ("images of a pass are apart", "        if self.shared:\n            return intervals.two_way", "        if False:\n            return intervals.two_way", f"{AUDIT_FIGURES}draws_that_are_shared_widen_every_interval_of_one_query_and_ten_tries"),

@@ -25,7 +25,7 @@ import yaml
 
 from bench import choices, record
 from bench import config as settings
-from bench.analysis.audit import tables, writing
+from bench.analysis.audit import curves, tables, writing
 from bench.axes import AXES, GROUPS
 from bench.results import files, store, sweep
 from bench.results.columns import COLUMNS
@@ -269,6 +269,7 @@ def audit_page() -> str:
         ("checks.csv", tables.OF_CHECKS),
         ("attacks.csv", tables.OF_ATTACKS),
         ("images.csv", tables.OF_IMAGES),
+        ("curves.csv", curves.COLUMNS),
     ):
         lines += [f"## {name}", _head(name, named)] if name == "audit.csv" else [f"## {name}"]
         lines.append(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench import given
-from bench.analysis.audit import pool, tables
+from bench.analysis.audit import curves, pool, tables
 from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.row import Audit
 from bench.analysis.audit.verdict import Verdict
@@ -30,7 +30,7 @@ from bench.results.store import Kept
 AUDITS = "audits"
 """The kind under which rows are kept."""
 
-KINDS = ("table", "checks", "attacks", "images")
+KINDS = ("table", "checks", "attacks", "images", "curves")
 """A row's tables."""
 
 SAMPLES = ("images", "indices")
@@ -46,7 +46,7 @@ class Found:
 
     Attributes:
         table: One row, ``audit.csv`` without the columns that name it; so are the others.
-        checks, attacks, images: ``checks.csv``, ``attacks.csv`` and ``images.csv``.
+        checks, attacks, images, curves: ``checks.csv``, ``attacks.csv``, ``images.csv`` and ``curves.csv``.
         worst: Each image's worst sample, float32 in [0, 1], shape (n, channels, height, width).
         notes: What else is said below a table.
         key: Under which it is kept.
@@ -56,6 +56,7 @@ class Found:
     checks: pd.DataFrame
     attacks: pd.DataFrame
     images: pd.DataFrame
+    curves: pd.DataFrame
     worst: np.ndarray
     notes: Mapping[str, Any]
     key: str = ""
@@ -115,6 +116,7 @@ def found(asked: Asked, accuracies: tuple[float, float | None] | None) -> Found:
             "checks": tables.of_checks(row),
             "attacks": tables.of_attacks(row),
             "images": tables.of_images(row, asked.y),
+            "curves": curves.of_row(row, asked),
         }
         about = {name: frame.to_json(orient="split", double_precision=15) for name, frame in frames.items()}
         return Kept(stores.tensors({"worst": row.worst}), {**about, "notes": tables.notes(row, asked)})

@@ -64,8 +64,8 @@ def method(frame: pd.DataFrame, command: str, versions: Sequence[str]) -> str:
         f"{span(frame['passes'])} passes an image, a forward one counting a third.",
         "All samples make one pool: of each image the worst was chosen on draws of its own and scored on "
         f"{span(frame['draws'])} others; the twin has to withstand all of them.",
-        "Worth is the difference of both accuracies, for one query and for ten tries, with 95 % intervals over "
-        "images (and over draws, where images of a pass share one).",
+        "Worth is the difference of both accuracies, for one query and for ten tries, with 95 % intervals "
+        "over images (and over draws, where images of a pass share one).",
         "Attacks that adapt to the defence by more than its gradients and its twin were not tried.",
         f"bench {__version__} with {', '.join(versions)}: {command}",
     ]

@@ -8,6 +8,10 @@ What is in the folder, ``<output_dir>/<name>``:
     checks.csv: one row a check, beside the columns that name a row of audit.csv.
     attacks.csv: one row an attack, likewise.
     images.csv: one row an image, likewise.
+    curves.csv: one row a point of accuracy against epsilon or tries, likewise.
+    curves_*.png: these points of each scheme, and of its twin.
+    audit.tex: the table as LaTeX has it (booktabs).
+    method.txt: a paragraph for a section on method: plan, passes, draws, versions.
     samples/: for each row each image's worst sample: ``images`` and ``indices``, as ``--samples`` takes them.
 """
 
@@ -21,9 +25,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.audit import tables
+from bench.analysis import figures
+from bench.analysis.audit import latex, tables
 from bench.analysis.audit.asking import KINDS, Found
-from bench.results import sweep
+from bench.analysis.figures import drawing
+from bench.results import fingerprint, sweep
 from bench.results.files import write_text, write_whole
 
 
@@ -69,7 +75,35 @@ def write(folder: Path, rows: Sequence[Named]) -> tuple[str, list[Path]]:
             path = path.with_stem(f"{path.stem}_{place + 1}")
         write_samples(path, row.found.samples)
         written.append(path)
+    written += _pictures(folder, frames["curves"], list(named[0]))
+    written += _for_a_paper(folder, frames["table"], list(named[0]))
     return tables.terminal(frames["table"], [row.found.notes for row in rows], list(named[0])), written
+
+
+def _pictures(folder: Path, points: pd.DataFrame, names: Sequence[str]) -> list[Path]:
+    """One for all balls of a norm of what else names rows."""
+    others = [name for name in names if name != "epsilon"]
+    written = []
+    for _, one in points.groupby(others, dropna=False, sort=False):
+        shown = list(one[others].iloc[0].dropna())
+        path = drawing.file(folder, "curves", shown)
+        figures.audited(one, path, " ".join(map(str, shown)))
+        written.append(path)
+    return written
+
+
+def _for_a_paper(folder: Path, table: pd.DataFrame, names: Sequence[str]) -> list[Path]:
+    varying = [name for name in names if name == "scheme" or len(set(map(str, table[name]))) > 1]
+    versions = [f"{name} {version}" for name, version in fingerprint.versions().items()]
+    written = [folder / "audit.tex", folder / "method.txt"]
+    write_text(written[0], latex.table(table, varying))
+    settings = " ".join(
+        f"{name}={','.join(dict.fromkeys(map(latex.value, table[name])))}"
+        for name in names
+        if table[name].notna().all()
+    )
+    write_text(written[1], latex.method(table, f"python -m bench audit -m {settings}", versions))
+    return written
 
 
 def write_tables(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[Path]:
