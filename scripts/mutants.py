@@ -215,6 +215,7 @@ AUDIT_STAGES = "tests/analysis/test_audit_stages.py::test_"
 AUDIT_CHECKS = "tests/analysis/test_audit_checks.py::test_"
 AUDIT_TRUTHS = "tests/analysis/test_audit_truths.py::test_"
 AUDIT_ASKING = "tests/analysis/test_audit_asking.py::test_"
+AUDIT_COMMAND = "tests/test_audit_command.py::test_"
 VOTING = "tests/attacks/test_voting.py::test_"
 CODE = "tests/results/test_fingerprint.py::test_"
 ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", "tests/test_keys.py::test_"
@@ -994,6 +995,38 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("nobody votes", "asked = model if self.votes == 1 else", "asked = model if self.votes else", f"{VOTING}it_passes_as_often_as_it_votes"),
         ("no votes at all", "if votes < 1:", "if votes < 0:", f"{VOTING}fewer_votes_than_one_are_refused"),
     ],
+    "bench/analysis/audit/asking.py": [
+        ("a row is that of another claim", '        "verdict": [asked.claim, asked.margin],\n', "", f"{AUDIT_ASKING}a_row_goes_on_where_it_was_stopped_and_is_found_again"),
+        ("samples are in no key", '        "samples": fingerprint.digest(brought),\n', "", f"{AUDIT_ASKING}samples_are_scored_on_the_defence_and_on_its_twin_and_count_only_in_the_ball"),
+        ("an image may have several samples", "if len(np.unique(indices)) < len(indices):", "if False:", f"{AUDIT_ASKING}what_cannot_be_used_is_one_line"),
+        ("a sample may be of no image", "indices.max() >= len(x):", "indices.max() > len(x):", f"{AUDIT_ASKING}what_cannot_be_used_is_one_line"),
+        ("what lies outside the ball is not said", "        if outside:\n", "        if False:\n", f"{AUDIT_ASKING}samples_are_scored_on_the_defence_and_on_its_twin_and_count_only_in_the_ball"),
+    ],
+    "bench/analysis/audit/tables.py": [
+        ("a defence that costs gains", "100 * (twin_clean - clean)", "100 * (clean - twin_clean)", f"{AUDIT_ASKING}clean_accuracies_are_of_the_images_that_are_given_for_them"),
+        ("nothing is left out", '        if one["left_out"]:\n', "        if False:\n", f"{AUDIT_ASKING}what_there_were_no_passes_for_is_said"),
+        ("what is brought along is not known of", '"brought": bool(asked.extra or asked.samples)', '"brought": False', f"{AUDIT_ASKING}samples_that_an_audit_writes_join_another_one"),
+        ("what tells rows apart is not printed", "len(set(map(str, frame[name]))) > 1]", "False]", f"{AUDIT_COMMAND}whatever_else_is_swept_is_a_column_and_no_row_is_lost"),
+    ],
+    "bench/analysis/audit/writing.py": [
+        ("what is swept is no column", "if key not in tables.NAMES]", "if False]", f"{AUDIT_COMMAND}whatever_else_is_swept_is_a_column_and_no_row_is_lost"),
+        ("of two rows of one name one is lost", "        if path in written:\n", "        if False:\n", f"{AUDIT_COMMAND}whatever_else_is_swept_is_a_column_and_no_row_is_lost"),
+        ("samples are not what samples are", 'indices=samples["indices"])', 'places=samples["indices"])', f"{AUDIT_ASKING}samples_that_an_audit_writes_join_another_one"),
+    ],
+    "bench/auditing.py": [
+        ("an attack takes the name of a stage", 'found[f"{BROUGHT}: {name}"] = named.run, said', "found[name] = named.run, said", f"{AUDIT_ASKING}attacks_that_are_brought_along_are_asked_for_the_ball_and_scored"),
+        ("nobody asks an attack at the door", "door.ask(named.run, named.config, UNTARGETED, one.dataset.shape)", "pass", f"{AUDIT_ASKING}what_cannot_be_used_is_one_line"),
+        ("there is no baseline", "None if ready.baseline is None else _twin(cell.seen_of(ready.baseline))", "None", f"{AUDIT_ASKING}a_baseline_is_attacked_as_the_twin_is"),
+        ("clean accuracies are of what is audited", "None if ready.clean is None else cell.accuracies(ready.clean)", "None", f"{AUDIT_COMMAND}a_sweep_of_rows_gives_tables_samples_and_what_is_read"),
+        ("one image is enough", "LEAST = 2", "LEAST = 1", f"{AUDIT_ASKING}an_audit_of_one_image_is_refused"),
+    ],
+    "bench/run_audit.py": [
+        ("settings of an attack are passed over", "        if group in FOREIGN:\n", "        if False:\n", f"{AUDIT_COMMAND}bad_input_is_one_line_before_anything_is_trained"),
+        ("the baseline's settings may be anybody's", 'if axes.side(key) != "defender":', "if False:", f"{AUDIT_COMMAND}bad_input_is_one_line_before_anything_is_trained"),
+        ("an audit without a row is whole", "return complete and len(files) == Rows.expected", "return complete", f"{AUDIT_COMMAND}a_row_that_fails_is_said_and_the_others_go_on"),
+        ("a row that can't be is missing", '        _write_down(results, number, {"left out": words})\n', "", f"{AUDIT_COMMAND}a_row_that_cannot_be_is_left_out_and_said"),
+        ("an attack that fails is a bad setting", "2 if isinstance(error, ConfigError) else 1", "2", f"{AUDIT_COMMAND}what_an_attack_of_ones_own_raises_is_a_line"),
+    ],
     "bench/analysis/audit/pool.py": [
         ("draws that choose score", 'open(derive_seed(seed, "audit score"))', 'open(derive_seed(seed, "audit choose"))', f"{AUDIT_POOL}no_draw_that_chooses_scores"),
         ("one round chooses", "np.where(settled, counts.argmax(0), asked.argmax(0))", "counts.argmax(0)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
@@ -1124,7 +1157,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("random targets are of the images' order", "labels[places] = images.y\n    return criteria.random_targets(labels, classes, fingerprint.derive_seed(seed, \"targets\"))[places]",
          "return criteria.random_targets(images.y, classes, fingerprint.derive_seed(seed, \"targets\"))", f"{API}the_library_finds_what_the_command_finds[attack=cw_l2]"),
         ("samples of another attack are found", '"attack": [*self.attack_identity(named), named.config.epsilon],', '"attack": [named.config.epsilon],', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
-        ("samples of another network are found", '            "defended": identity,\n            "attack": [*self', '            "attack": [*self', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
+        ("samples of another network are found", '            "defended": self.identity,\n            "attack": [*self', '            "attack": [*self', f"{API}a_folder_keeps_and_the_second_call_makes_no_pass_of_an_attack"),
         ("generators are drawn on", "        process.seeded(0, where),\n", "", f"{API}a_network_that_draws_by_itself_is_refused_and_draws_nothing"),
         ("the default type stays", "        attacking.settings_kept(),\n", "", f"{API}everything_is_as_it_was_in_double_precision"),
         ("the caller's autocast acts", "        torch.autocast(where.type, enabled=False),\n", "", f"{API}a_call_inside_autocast_finds_what_it_finds_outside"),
@@ -1421,7 +1454,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{KEPT}fresh_draws_do_not_depend_on_how_often_the_attack_passed"),
         ("attacks images that the network gets wrong", "attacked = right if cell.given is None else np.ones_like(right)", "attacked = np.ones_like(right)",
          f"{KEPT}only_images_that_the_network_gets_right_are_attacked"),
-        ("clean accuracy is without the scheme", "behind = _clean(cell, looker, defended) if bare is None or defended.random or defended.scheme else bare", "behind = bare",
+        ("clean accuracy is without the scheme", "    if bare is not None and not defended.random and not defended.scheme:\n", "    if bare is not None:\n",
          f"{KEPT}accuracy_is_measured_under_the_scheme_and_beside_it_without"),
         ("memory that runs out in training is blamed on the attack's batches", '_lower("training.batch_size"', '_lower("batch_size"',
          "tests/test_own_network.py::test_memory_that_runs_out_in_training_names_the_size_of_its_batches"),
@@ -1464,6 +1497,7 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{DEPENDS}a_table_does_not_depend_on_what_ran_before"),
         ("the device is in a key", 'NO_RESULT = ("device", "data_dir",', 'NO_RESULT = ("data_dir",', f"{DEPENDS}the_device_is_in_no_key"),
         ("a way's options stand elsewhere", 'found["training"] |= found["training"].pop("options")', "pass", f"{COMMAND}a_setting_that_is_no_finite_number_is_refused"),
+        ("a claim may be anything", "not 0 <= value <= 100:", "False:", f"{AUDIT_ASKING}what_cannot_be_used_is_one_line"),
         ("a way's fractions are words", "{key: fraction(value) for", "{key: value for", f"{COMMAND}a_fraction_is_a_number"),
         ("a short name is another's", '"noise": "bench.schemes.Noise"', '"noise": "bench.schemes.Dropout"', f"{COMMAND}an_operation_has_a_short_name"),
         ("a name may lead out of output_dir", 'if not parts or Path(self.name).is_absolute() or ".." in parts:', "if False:", f"{COMMAND}a_name_is_a_folder_inside_output_dir"),
