@@ -83,14 +83,36 @@ def test_a_sweep_of_rows_gives_tables_samples_and_what_is_read(
     assert head.endswith(" attacks) any of 10 twin fixed worth, one query worth, ten tries verdict")
     assert any("knows weights, operation and rates, not the draw" in line for line in lines)
     samples = sorted((where / "samples").iterdir())
-    assert lines[-6:] == [str(where / f"{n}.csv") for n in ("audit", "checks", "attacks", "images")] + [
-        str(where / "samples" / f"digits_two_conv_standard_{n}_linf_epsilon=0.1_quick_seed=0.npz")
-        for n in ("fc", "none")
+    pictures = [f"curves_digits_two-conv_standard_{n}_linf_quick_0.png" for n in ("fc", "none")]
+    papers = [*pictures, "audit.tex", "method.txt"]
+    frames = [f"{n}.csv" for n in ("audit", "checks", "attacks", "images", "curves")]
+    assert lines[-11:] == [
+        *(str(where / name) for name in frames),
+        *(
+            str(where / "samples" / f"digits_two_conv_standard_{n}_linf_epsilon=0.1_quick_seed=0.npz")
+            for n in ("fc", "none")
+        ),
+        *(str(where / name) for name in papers),
     ]
     assert [np.load(file)["images"].shape for file in samples] == [(8, 1, 8, 8)] * 2
     assert {path.name for path in where.iterdir()} - {".lock", "multirun.yaml"} == {
-        "audit.csv", "checks.csv", "attacks.csv", "images.csv", "samples",
+        *frames, *papers, "samples"
     }  # fmt: skip
+    # what a paper takes says what was found, and how one comes by it again
+    latex = (where / "audit.tex").read_text()
+    assert f"fc & {rows['clean_pct'][0]:.1f} & {rows['real_pct'][0]:.1f} [" in latex
+    method = (where / "method.txt").read_text()
+    assert "8 test images" in method
+    assert "scheme=fc,none norm=linf epsilon=0.1" in method
+    # accuracy falls with the ball and with tries, and begins with the images as they are
+    curves = table(where, "curves")
+    fc = curves[(curves["scheme"] == "fc") & (curves["on"] == "scheme")]
+    ball, tries = (fc[fc["against"] == one]["accuracy_pct"].tolist() for one in ("epsilon", "tries"))
+    assert ball[-1] == tries[0] == rows["real_pct"][0]
+    assert tries[9] == pytest.approx(rows["any_of_10_pct"][0])
+    assert tries == sorted(tries, reverse=True)
+    assert len(ball) == 3
+    assert ball[0] > 90
 
     # the same row again, alone, is only read; with samples of before it has the plan's of before
     monkeypatch.setattr(attacking, "attack", None)
