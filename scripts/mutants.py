@@ -994,8 +994,9 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("samples of known draws join no pool", "            if made.stage.pool:\n", "            if made.stage.pool and made.stage.known is None:\n", f"{AUDIT_TRUTHS}figures_come_near_the_truth"),
     ],
     "bench/attacks/voting.py": [
-        ("the first pass decides", "        logits = pass_draws(self.model, x, self.votes)\n        given = logits.argmax(axis=-1).numpy().reshape(self.votes, len(x))", "        logits = pass_draws(self.model, x, self.votes)\n        given = logits.argmax(axis=-1).numpy().reshape(self.votes, len(x))[:1]", f"{VOTING}the_majority_is_believed"),
-        ("nobody votes", "asked = model if self.votes == 1 else", "asked = model if self.votes else", f"{VOTING}it_passes_as_often_as_it_votes"),
+        ("the first pass decides", ".reshape(self.votes, len(x))\n", ".reshape(self.votes, len(x))[:1]\n", f"{VOTING}the_majority_is_believed"),
+        ("each question is voted of anew", "        if whole_batches(self.model):", "        if True:", f"{VOTING}what_was_voted_of_a_point_stands"),
+        ("no batch is another", "        if whole_batches(self.model):", "        if False:", f"{VOTING}where_logits_depend_on_the_batch_each_vote_is_a_new_one"),
         ("no votes at all", "if votes < 1:", "if votes < 0:", f"{VOTING}fewer_votes_than_one_are_refused"),
     ],
     "bench/analysis/audit/asking.py": [
