@@ -1031,6 +1031,16 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a row that can't be is missing", '        _write_down(results, number, {"left out": words})\n', "", f"{AUDIT_COMMAND}a_row_that_cannot_be_is_left_out_and_said"),
         ("an attack that fails is a bad setting", "2 if isinstance(error, ConfigError) else 1", "2", f"{AUDIT_COMMAND}what_an_attack_of_ones_own_raises_is_a_line"),
     ],
+    "bench/analysis/audit/curves.py": [
+        ("samples of the whole ball count in half of it", "near: np.ndarray = far <= radius * (1 + 1e-4) + 1e-6", "near: np.ndarray = far <= 1e9", f"{AUDIT_TRUTHS}curves_run_along_the_truth"),
+        ("the twin of the whole ball is that of half of it", "(row.twin | ~_near(row, asked, radius)).all(0)", "row.twin.all(0)", f"{AUDIT_TRUTHS}curves_run_along_the_truth"),
+        ("tries are counted from two", "TRIES = tuple(range(1, 21))", "TRIES = tuple(range(2, 22))", f"{AUDIT_TRUTHS}curves_run_along_the_truth"),
+    ],
+    "bench/analysis/audit/latex.py": [
+        ("what wasn't measured is not a number", 'return "" if math.isnan(given) else f"{given:.1f}"', 'return f"{given:.1f}"', "tests/analysis/test_audit_latex.py::test_a_table_has_a_line_for_each_row_and_nothing_for_what_was_not_measured"),
+        ("an underscore is an index", 'if letter in "&%$#_{}"', 'if letter in "&%$#{}"', "tests/analysis/test_audit_latex.py::test_letters_that_latex_reads_otherwise_are_escaped"),
+        ("the largest number stands for all", 'f"{low:,}" if low == high else', 'f"{high:,}" if low else', "tests/analysis/test_audit_latex.py::test_a_paragraph_says_the_plan_its_size_and_how_to_come_by_it"),
+    ],
     "bench/analysis/audit/pool.py": [
         ("draws that choose score", 'open(derive_seed(seed, "audit score"))', 'open(derive_seed(seed, "audit choose"))', f"{AUDIT_POOL}no_draw_that_chooses_scores"),
         ("one round chooses", "np.where(settled, counts.argmax(0), asked.argmax(0))", "counts.argmax(0)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
