@@ -214,6 +214,7 @@ ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", 
 CW, OTHERS = f"{ATTACKS}carlini_wagner.py::test_", f"{ATTACKS}others.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
 BALL, RPGD, SQUARE = (f"{ATTACKS}{name}.py::test_" for name in ("ball", "randomized_pgd", "square"))
+VOTING = f"{ATTACKS}voting.py::test_"
 WHOLE = f"{ATTACKS}base.py::test_in_whole_batches_"
 DATASETS = "tests/datasets/test_datasets.py::test_"
 NPZ = "tests/datasets/test_npz_file.py::test_"
@@ -465,6 +466,16 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{SQUARE}peaks_are_two_halves_with_a_peak_in_each"),
         ("starting points are not used", "if start is None else search.inside(rows, start[rows])", "if True else best",
          f"{SQUARE}starting_points_take_the_place_of_the_stripes"),
+    ],
+    "bench/attacks/voting.py": [
+        ("one pass is believed", "logits = pass_draws(self.model, x, self.votes)", "logits = ep.concatenate([self.model(x)] * self.votes)", f"{VOTING}the_majority_is_believed"),
+        ("an answer is another when it is asked for again", "            for image, counts in zip(asked", "            self.known.clear()\n            for image, counts in zip(asked",
+         f"{VOTING}it_passes_as_often_as_it_votes {VOTING}an_answer_stands_so_that_no_image_is_lost_on_the_boundary"),
+        ("each answer is a pass", "if not all(image in self.known for image in asked):", "if True:", f"{VOTING}it_passes_as_often_as_it_votes"),
+        ("the first pass is believed", "np.arange(logits.shape[-1])).sum(0)", "np.arange(logits.shape[-1]))[0]", f"{VOTING}the_majority_is_believed"),
+        ("no votes at all", "if votes < 1:", "if False:", f"{VOTING}fewer_votes_than_one_are_refused"),
+        ("a start that is lost is an error", 'raise ValueError("starting_points are not adversarial") from error', "raise",
+         f"{VOTING}a_start_that_is_asked_for_anew_is_lost_in_foolboxs_words"),
     ],
     "bench/schemes/strength.py": [
         ("the lower end is always in the range", 'self.ends[0] == "["', "True",
@@ -1140,8 +1151,13 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKING}a_batch_without_a_point_to_start_from_is_attacked_again_one_by_one_or_as_a_whole_given_up"),
         ("whole batches get smaller towards the last success", "if successes is None or whole_batches else", "if successes is None else",
          f"{ATTACKING}whole_batches_are_of_one_size_while_successes_are_counted"),
-        ("the bar waits for the end of a batch", "    if successes is None and type(run)", "    if False and type(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
+        ("the bar waits for the end of a batch", "    if successes is None and _ours(run)", "    if False and _ours(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
+        ("rows are taken to be in turn", "of = given[place % len(given)] if moved[place] else rows[place]", "of = given[place % len(given)]",
+         f"{ATTACKING}a_gradient_of_zero_is_its_own_images_in_whatever_order_they_pass"),
+        ("images that have moved are unknown", "if any(moved) and len(rows) % len(given):", "if any(moved):",
+         f"{ATTACKING}a_gradient_of_zero_is_its_own_images_in_whatever_order_they_pass"),
+        ("no start for anybody is no result", 'and not gone["without_start"].all():', ":", f"{ATTACKING}images_without_a_start_count_as_not_found_also_where_that_is_all_of_them"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
         ("an attack may change the network", "if fingerprint.hash_tensors(model.state_dict()) != before:", "if False:",
