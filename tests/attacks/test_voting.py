@@ -65,6 +65,10 @@ def test_it_passes_as_often_as_it_votes() -> None:
         counts.append(net.passes)
     # the pass that the claim is made by is one in both
     assert counts[1] - len(X) == 5 * (counts[0] - len(X))
+    # what is asked for again needs no pass
+    foolboxs = Sum()
+    attacked(HopSkipJumpAttack(**OPTIONS), foolboxs)
+    assert counts[0] < foolboxs.passes
 
 
 def test_fewer_votes_than_one_are_refused() -> None:
@@ -72,14 +76,31 @@ def test_fewer_votes_than_one_are_refused() -> None:
         VotedHopSkipJumpAttack(votes=0)
 
 
-def test_a_start_that_another_vote_loses_is_said_as_foolbox_says_it() -> None:
-    class Coin(nn.Module):
+def test_an_answer_stands_so_that_no_image_is_lost_on_the_boundary() -> None:
+    class Slope(Sum):
+        """The less sure the nearer the sum is to 2: a coin, there."""
+
         def forward(self, x: Tensor) -> Tensor:
-            return torch.rand(len(x), 2)
+            self.passes += len(x)
+            margin = x.flatten(1).sum(1) - 2 + 0.3 * torch.randn(len(x), generator=self.generator)
+            return torch.stack([0 * margin, margin], 1)
 
-    def often() -> None:
-        for _ in range(40):
-            attacked(VotedHopSkipJumpAttack(votes=3, **OPTIONS), Coin())
+    # Foolbox's asks again, and is told otherwise
+    with pytest.raises((AssertionError, ValueError)):
+        attacked(HopSkipJumpAttack(**OPTIONS), Slope())
+    for votes in (1, 15):
+        raw, _ = attacked(VotedHopSkipJumpAttack(votes=votes, **OPTIONS), Slope())
+    # where most of many draws change their mind
+    assert (raw.flatten(1).sum(1) - 2).abs().max() < 0.3
 
-    with pytest.raises(ValueError, match=r"init_attack failed|starting_points are not adversarial"):
-        often()
+
+def test_a_start_that_is_asked_for_anew_is_lost_in_foolboxs_words() -> None:
+    class Twice(HopSkipJumpAttack):
+        def run(self, model: Any, inputs: Any, criterion: Any, **options: Any) -> Any:
+            raise AssertionError
+
+    class Voted(VotedHopSkipJumpAttack, Twice):
+        pass
+
+    with pytest.raises(ValueError, match="^starting_points are not adversarial$"):
+        Voted()(fb.PyTorchModel(Sum().eval(), (0, 1)), X, Y, epsilons=None)
