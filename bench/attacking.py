@@ -123,8 +123,9 @@ def attack(
         in_vain: Whether it may give back nothing that can be used, for any image.
 
     Raises:
-        AttackError: if it gives back what can't be used, or nothing that can unless ``in_vain``, or changes
-            the network; hooks that it leaves there are taken out.
+        AttackError: if it gives back what can't be used, or nothing that can for any image (unless
+            ``in_vain``, or none had a point to start from), or changes the network; hooks that it leaves
+            there are taken out.
         NotFinite: if the network's outputs in its passes were not all numbers.
     """
     before = fingerprint.hash_tensors(model.state_dict())
@@ -158,7 +159,7 @@ def attack(
                 given = unit(images[batch]).to(device)
                 also = said if more is None else {**said, **more(batch)}
                 results.append(_batch(run, name, epsilon, victim, given, goal, batch, whole_batches, **also))
-            results[-1].zero_gradient = _per_row(seen.first, batch.stop - batch.start)
+            results[-1].zero_gradient = _per_row(seen, given)
             passes.forward += seen.forward
             passes.backward += seen.backward
             passes.not_finite += seen.not_finite
@@ -186,7 +187,8 @@ def attack(
         for kind in ("given_up", "too_far", "without_start")
     }
     lost = gone["given_up"] | gone["too_far"] | gone["without_start"]
-    if kept and lost.all() and not in_vain:
+    # where no image has a point to start from the attack has found nothing, and is none the worse
+    if kept and lost.all() and not (in_vain or gone["without_start"].all()):
         counts = ", ".join(f"{n.replace('_', ' ')} {c.sum()}" for n, c in gone.items() if c.any())
         raise AttackError(f"attack {name} gave nothing that can be used for any of {kept} images ({counts})")
     zero = [r.zero_gradient for r in results]
@@ -335,8 +337,28 @@ def _norm(run: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
     return distance if isinstance(run, Attack) and callable(distance) else linf
 
 
-def _per_row(first: np.ndarray | None, rows: int) -> np.ndarray | None:
-    """Whether all gradients of a row were zero: a pass may hold several draws of the batch, in turn."""
-    if first is None or len(first) % rows:
+def _per_row(passes: Passes, images: Tensor) -> np.ndarray | None:
+    """Whether all gradients of an image were zero, in the first pass that any came back through.
+
+    A pass may hold several draws of an image, of some of the images, in any order: a row that is an image as
+    it was given is of that one. One that has moved is of the image at its place, the batch then being passed
+    as it is, or several times in turn.
+
+    Returns:
+        Booleans of shape (images,); None where it can't be told of every image.
+    """
+    if passes.first is None or passes.images is None:
         return None
-    return np.asarray(first.reshape(-1, rows).all(0))
+    given, rows = _contents(images.cpu().numpy()), _contents(passes.images)
+    moved = [row not in given for row in rows]
+    if any(moved) and len(rows) % len(given):
+        return None
+    zero: dict[bytes, bool] = {}
+    for place, nothing in enumerate(passes.first):
+        of = given[place % len(given)] if moved[place] else rows[place]
+        zero[of] = zero.get(of, True) and bool(nothing)
+    return np.array([zero[of] for of in given]) if set(given) <= set(zero) else None
+
+
+def _contents(images: np.ndarray) -> list[bytes]:
+    return [image.tobytes() for image in images]

@@ -19,12 +19,14 @@ class Passes:
         forward, backward: One for every image of a batch.
         first: For each image of the first pass that a gradient came back through, whether all that did were
             zero everywhere, shape (rows,); None before there was one.
+        images: That pass's, shape (rows, ...).
         not_finite: How many outputs were no numbers although the image was made of numbers.
     """
 
     forward: int = 0
     backward: int = 0
     first: np.ndarray | None = None
+    images: np.ndarray | None = None
     not_finite: int = 0
 
 
@@ -44,6 +46,7 @@ def counted(model: nn.Module) -> Iterator[Passes]:
     def look(image: Tensor, gradient: Tensor) -> None:
         if passes.first is None:
             looked_at.append(image)
+            passes.images = image.detach().cpu().numpy().copy()
         if looked_at[0] is image:
             flat = gradient.detach().flatten(1)
             # what isn't a number is no direction either

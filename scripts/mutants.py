@@ -222,6 +222,7 @@ ATTACKS, KEPT, KEYS = "tests/attacks/test_", "tests/test_kept_apart.py::test_", 
 CW, OTHERS = f"{ATTACKS}carlini_wagner.py::test_", f"{ATTACKS}others.py::test_"
 CW = f"{ATTACKS}carlini_wagner.py::test_"
 BALL, RPGD, SQUARE = (f"{ATTACKS}{name}.py::test_" for name in ("ball", "randomized_pgd", "square"))
+VOTING = f"{ATTACKS}voting.py::test_"
 WHOLE = f"{ATTACKS}base.py::test_in_whole_batches_"
 DATASETS = "tests/datasets/test_datasets.py::test_"
 NPZ = "tests/datasets/test_npz_file.py::test_"
@@ -1261,6 +1262,11 @@ BY_MODULE: dict[str, list[Planted]] = {
          f"{ATTACKING}whole_batches_are_of_one_size_while_successes_are_counted"),
         ("the bar waits for the end of a batch", "    if successes is None and _ours(run)", "    if False and _ours(run)", "tests/test_attacking.py::test_the_bar_moves_while_a_batch_is_attacked"),
         ("a pass without numbers is passed over", "    if passes.not_finite:\n", "    if False:\n", "tests/test_foreign.py::test_a_pass_of_the_attack_without_numbers_fails_the_cell"),
+        ("rows are taken to be in turn", "of = given[place % len(given)] if moved[place] else rows[place]", "of = given[place % len(given)]",
+         f"{ATTACKING}a_gradient_of_zero_is_its_own_images_in_whatever_order_they_pass"),
+        ("images that have moved are unknown", "if any(moved) and len(rows) % len(given):", "if any(moved):",
+         f"{ATTACKING}a_gradient_of_zero_is_its_own_images_in_whatever_order_they_pass"),
+        ("no start for anybody is no result", 'and not (in_vain or gone["without_start"].all()):', ":", f"{ATTACKING}images_without_a_start_count_as_not_found_also_where_that_is_all_of_them"),
         ("gradients of zero are not counted", "np.concatenate(told)[:kept]", "np.concatenate(told)[:0]",
          "tests/test_foreign.py::test_images_without_a_gradient_are_counted_and_said"),
         ("an attack may change the network", "if fingerprint.hash_tensors(model.state_dict()) != before:", "if False:",

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foolbox.criteria import Misclassification
+from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import nn
 from tqdm import tqdm
 
 from bench import attacking
-from bench.attacks import LBFGSAttack
+from bench.attacks import DeepFoolAttack, LBFGSAttack, VotedHopSkipJumpAttack
 from bench.crafting import Order, craft
 from bench.datasets.arrays import unit
 from bench.defended import Defended
@@ -222,3 +222,76 @@ def test_an_attack_is_told_that_batches_are_whole(network: nn.Module) -> None:
         )
         craft(order, Defended(network), x, np.zeros(4, np.int64), 3, np.arange(4))
         assert asks.whole == [whole]
+
+
+class Blind(nn.Module):
+    """Sees some images alone, by their first pixel: of the others every gradient is 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last = nn.Linear(16, 3)
+        # all are of the first class
+        self.last.bias.data[0] += 5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = (x[:, 0, 0, 0] > 0.5).float()[:, None]
+        return self.last(x.flatten(1)) * seen + torch.eye(3)[0] * (1 - seen)
+
+
+class InAnyOrder:
+    """Looks at the gradients of these rows of the batch, and moves none; or from where it has gone first."""
+
+    def __init__(self, rows: list[int], gone: float = 0.0):
+        self.rows, self.gone = rows, gone
+
+    def __call__(self, model: Any, inputs: torch.Tensor, criterion: Any, *, epsilons: None) -> Any:
+        x = (inputs[self.rows] + self.gone).requires_grad_()
+        model(x).square().sum().backward()
+        return inputs, inputs, criterion(inputs, model(inputs))
+
+
+def test_a_gradient_of_zero_is_its_own_images_in_whatever_order_they_pass() -> None:
+    images = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    images[:, 0, 0, 0] = torch.tensor([0.9, 0.1, 0.8, 0.2])
+    blind = [False, True, False, True]
+
+    def found(run: Any) -> Any:
+        zero = crafted(run, Blind(), images, batch_size=4).zero_gradient
+        return None if zero is None else zero.tolist()
+
+    # draw by draw, image by image, and as they come
+    for rows in ([0, 1, 2, 3, 0, 1, 2, 3], [0, 0, 1, 1, 2, 2, 3, 3], [3, 1, 0, 2]):
+        assert found(InAnyOrder(rows)) == blind
+    # those that have moved stand at their places
+    assert found(InAnyOrder([0, 1, 2, 3] * 2, gone=0.01)) == blind
+    # of an image that is missing nothing is known; nor who is who, of fewer that have moved
+    assert found(InAnyOrder([1, 3, 1, 3])) is None
+    assert found(InAnyOrder([1, 2, 3], gone=0.01)) is None
+    # this project's own passes an image's classes beside each other
+    assert found(DeepFoolAttack(steps=1)) == blind
+
+
+def test_images_without_a_start_count_as_not_found_also_where_that_is_all_of_them() -> None:
+    images = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    class Never(nn.Module):
+        """Gives the third class to nothing."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            ahead = x.flatten(1).mean(1) - 0.5
+            return torch.stack([ahead, -ahead, torch.full_like(ahead, -9)], 1)
+
+    run = VotedHopSkipJumpAttack(votes=3, steps=1, initial_gradient_eval_steps=2)
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    for targets in ([2, 0, 1], [2, 2, 2]):
+        goal = torch.tensor(targets)
+        with Defended(Never()).model(0) as model:
+            found = attacking.attack(
+                run, "mine", None, lambda rows, goal=goal: TargetedMisclassification(goal[rows]), model, images,  # type: ignore[misc]
+                device=CPU, seed=0, batch_size=3,
+            )  # fmt: skip
+        assert found.without_start.tolist() == [target == 2 for target in targets]
+        assert torch.equal(found.images[found.without_start], images[found.without_start])
+        assert not found.claimed[found.without_start].any()
