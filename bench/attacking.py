@@ -94,6 +94,7 @@ def attack(
     shared_draws: bool = False,
     whole_batches: bool = False,
     more: Callable[[slice], Mapping[str, Any]] | None = None,
+    in_vain: bool = False,
 ) -> Attacked:
     """Attacks images, a batch at a time.
 
@@ -119,9 +120,10 @@ def attack(
             for ``successes``, and never image by image where the attack has no point to start from: its
             images then count as such.
         more: Gives what else the attack is called with for some rows, such as starting points.
+        in_vain: Whether it may give back nothing that can be used, for any image.
 
     Raises:
-        AttackError: if it gives back what can't be used, or nothing that can for any image, or changes
+        AttackError: if it gives back what can't be used, or nothing that can unless ``in_vain``, or changes
             the network; hooks that it leaves there are taken out.
         NotFinite: if the network's outputs in its passes were not all numbers.
     """
@@ -184,7 +186,7 @@ def attack(
         for kind in ("given_up", "too_far", "without_start")
     }
     lost = gone["given_up"] | gone["too_far"] | gone["without_start"]
-    if kept and lost.all():
+    if kept and lost.all() and not in_vain:
         counts = ", ".join(f"{n.replace('_', ' ')} {c.sum()}" for n, c in gone.items() if c.any())
         raise AttackError(f"attack {name} gave nothing that can be used for any of {kept} images ({counts})")
     zero = [r.zero_gradient for r in results]

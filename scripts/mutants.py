@@ -971,6 +971,8 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("five passes have to differ", "len(passes) < AT_MOST and", "False and", f"{AUDIT_TRUTHS}the_verdict_is_that_of_the_truth"),
         ("only the images are asked", "np.concatenate([asked.originals, self._anywhere()])", "np.concatenate([asked.originals, asked.originals])", f"{AUDIT_MAKING}whether_passes_differ_is_asked_where_it_can_be_seen"),
         ("the best sample is the worst", 'np.einsum("d,sdi->si", self.chances, ~first).argmax(0)', 'np.einsum("d,sdi->si", self.chances, ~first).argmin(0)', f"{AUDIT_TRUTHS}where_draws_are_a_short_list_figures_are_exact_sums"),
+        ("what is around an image is on other draws", 'with open(derive_seed(seed, "audit around")) as model:', "with open(int(x.sum() * 1000)) as model:", f"{AUDIT_CHECKS}the_loss_around_images_is_compared_on_the_same_draws"),
+        ("offsets are of another length", "side = epsilon if norm", "side = 2 * epsilon if norm", f"{AUDIT_CHECKS}offsets_are_as_long_as_the_ball_says"),
         ("one image's gradient is all images'", "(total == 0).flatten(1).all(1)", "(total != 0).flatten(1).all(1)", f"{AUDIT_MAKING}a_gradient_of_nothing_is_found_image_by_image"),
     ],
     "bench/analysis/audit/checking.py": [
@@ -981,6 +983,7 @@ BY_MODULE: dict[str, list[Planted]] = {
     "bench/analysis/audit/checks.py": [
         ("every difference is beyond", "fails = points > test.least and p < LEVEL", "fails = points > test.least", f"{AUDIT_CHECKS}right_audits_fail_hardly_any_check_over_twenty_seeds"),
         ("no test is corrected for the others", "intervals.holm([test.difference.p for test in tests])", "[test.difference.p for test in tests]", f"{AUDIT_CHECKS}many_tests_of_one_row_are_judged_together"),
+        ("a loss near 0 jumps about", "size = np.where(losses == 0, 1.0, np.abs(losses))", "size = np.ones_like(losses)", f"{AUDIT_CHECKS}i2_flags_images_around_which_the_loss_changes_by_over_a_tenth"),
         ("a loss that fell long ago still falls", "scaled[-2:].max(0) - scaled[-1]", "scaled.max(0) - scaled[-1]", f"{AUDIT_CHECKS}a_loss_that_still_falls_is_unfinished"),
         ("the worst is chosen and scored on the same draws", "    first, rest = zip(*", "    rest, first = zip(*", f"{AUDIT_CHECKS}the_worst_of_several_is_chosen_on_draws_that_do_not_score"),
     ],
@@ -991,8 +994,9 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("samples of known draws join no pool", "            if made.stage.pool:\n", "            if made.stage.pool and made.stage.known is None:\n", f"{AUDIT_TRUTHS}figures_come_near_the_truth"),
     ],
     "bench/attacks/voting.py": [
-        ("the first pass decides", "        logits = pass_draws(self.model, x, self.votes)\n        given = logits.argmax(axis=-1).numpy().reshape(self.votes, len(x))", "        logits = pass_draws(self.model, x, self.votes)\n        given = logits.argmax(axis=-1).numpy().reshape(self.votes, len(x))[:1]", f"{VOTING}the_majority_is_believed"),
-        ("nobody votes", "asked = model if self.votes == 1 else", "asked = model if self.votes else", f"{VOTING}it_passes_as_often_as_it_votes"),
+        ("the first pass decides", ".reshape(self.votes, len(x))\n", ".reshape(self.votes, len(x))[:1]\n", f"{VOTING}the_majority_is_believed"),
+        ("each question is voted of anew", "        if whole_batches(self.model):", "        if True:", f"{VOTING}what_was_voted_of_a_point_stands"),
+        ("no batch is another", "        if whole_batches(self.model):", "        if False:", f"{VOTING}where_logits_depend_on_the_batch_each_vote_is_a_new_one"),
         ("no votes at all", "if votes < 1:", "if votes < 0:", f"{VOTING}fewer_votes_than_one_are_refused"),
     ],
     "bench/analysis/audit/asking.py": [
@@ -1027,6 +1031,16 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a row that can't be is missing", '        _write_down(results, number, {"left out": words})\n', "", f"{AUDIT_COMMAND}a_row_that_cannot_be_is_left_out_and_said"),
         ("an attack that fails is a bad setting", "2 if isinstance(error, ConfigError) else 1", "2", f"{AUDIT_COMMAND}what_an_attack_of_ones_own_raises_is_a_line"),
     ],
+    "bench/analysis/audit/curves.py": [
+        ("samples of the whole ball count in half of it", "near: np.ndarray = far <= radius * (1 + 1e-4) + 1e-6", "near: np.ndarray = far <= 1e9", f"{AUDIT_TRUTHS}curves_run_along_the_truth"),
+        ("the twin of the whole ball is that of half of it", "(row.twin | ~_near(row, asked, radius)).all(0)", "row.twin.all(0)", f"{AUDIT_TRUTHS}curves_run_along_the_truth"),
+        ("tries are counted from two", "TRIES = tuple(range(1, 21))", "TRIES = tuple(range(2, 22))", f"{AUDIT_TRUTHS}curves_run_along_the_truth"),
+    ],
+    "bench/analysis/audit/latex.py": [
+        ("what wasn't measured is not a number", 'return "" if math.isnan(given) else f"{given:.1f}"', 'return f"{given:.1f}"', "tests/analysis/test_audit_latex.py::test_a_table_has_a_line_for_each_row_and_nothing_for_what_was_not_measured"),
+        ("an underscore is an index", 'if letter in "&%$#_{}"', 'if letter in "&%$#{}"', "tests/analysis/test_audit_latex.py::test_letters_that_latex_reads_otherwise_are_escaped"),
+        ("the largest number stands for all", 'f"{low:,}" if low == high else', 'f"{high:,}" if low else', "tests/analysis/test_audit_latex.py::test_a_paragraph_says_the_plan_its_size_and_how_to_come_by_it"),
+    ],
     "bench/analysis/audit/pool.py": [
         ("draws that choose score", 'open(derive_seed(seed, "audit score"))', 'open(derive_seed(seed, "audit choose"))', f"{AUDIT_POOL}no_draw_that_chooses_scores"),
         ("one round chooses", "np.where(settled, counts.argmax(0), asked.argmax(0))", "counts.argmax(0)", f"{AUDIT_POOL}two_rounds_find_the_worst_of_samples_that_are_nearly_alike"),
@@ -1039,6 +1053,7 @@ BY_MODULE: dict[str, list[Planted]] = {
         ("a defence that is off is judged", 'if any(check.name == "V12" for check in failed):', "if False:", f"{AUDIT_VERDICT}a_defence_that_is_off_is_suspicious_whatever_else_was_found"),
         ("a claim is compared with the mean", "claim > 100 * figures.real.high:", "claim > 100 * figures.real.mean:", f"{AUDIT_VERDICT}a_claim_over_what_was_found_is_refuted_whatever_the_checks_say"),
         ("a weak attack on the scheme saves its claim", "void = [check for check in failed if check.on == where and", "void = [check for check in failed if", f"{AUDIT_VERDICT}no_gain_over_a_baseline_is_refuted_unless_a_check_fails_on_it"),
+        ("a weak attack on the twin refutes", "and check.name in OF_COMPARISON]", "and check.name in OF_COMPARISON[:2]]", f"{AUDIT_VERDICT}a_weak_attack_on_the_scheme_saves_no_claim_but_one_on_the_twin_does"),
         ("a gain is refuted by its mean", "100 * difference.high < margin and not void", "100 * difference.mean < margin and not void", f"{AUDIT_VERDICT}no_gain_over_the_twin_is_refuted_within_the_margin"),
         ("a failed check is no suspicion", "    if void:\n        said", "    if False:\n        said", f"{AUDIT_VERDICT}a_check_that_fails_makes_a_gain_suspicious"),
         ("what may be none is found", '(figures.over_baseline, "the gain over the baseline")):\n        if difference is not None and difference.low <= 0:', '(figures.over_baseline, "the gain over the baseline")):\n        if False:', f"{AUDIT_VERDICT}a_gain_that_may_be_none_is_undecided_with_the_images_that_would_decide"),

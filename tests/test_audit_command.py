@@ -86,15 +86,37 @@ def test_a_sweep_of_rows_gives_tables_samples_and_what_is_read(
     assert head.endswith(" attacks) any of 10 twin fixed worth, one query worth, ten tries verdict")
     assert any("knows weights, operation and rates, not the draw" in line for line in lines)
     samples = sorted((where / "samples").iterdir())
-    written = [line for line in lines if line.startswith(str(where))]
-    assert [Path(line) for line in written if "/samples/" in line] == [
-        where / "samples" / f"digits_two_conv_standard_{n}_linf_epsilon=0.1_quick_seed=0.npz"
-        for n in ("fc", "none")
+    pictures = [f"curves_digits_two-conv_standard_{n}_linf_quick_0.png" for n in ("fc", "none")]
+    papers = [*pictures, "audit.tex", "method.txt"]
+    frames = [f"{n}.csv" for n in ("audit", "checks", "attacks", "images", "curves")]
+    assert lines[-11:] == [
+        *(str(where / name) for name in frames),
+        *(
+            str(where / "samples" / f"digits_two_conv_standard_{n}_linf_epsilon=0.1_quick_seed=0.npz")
+            for n in ("fc", "none")
+        ),
+        *(str(where / name) for name in papers),
     ]
-    names = {Path(line).name for line in written if "/samples/" not in line}
-    assert names >= {"audit.csv", "checks.csv", "attacks.csv", "images.csv"}
     assert [np.load(file)["images"].shape for file in samples] == [(8, 1, 8, 8)] * 2
-    assert {path.name for path in where.iterdir()} == {".lock", "multirun.yaml", "samples", *names}
+    assert {path.name for path in where.iterdir()} - {".lock", "multirun.yaml"} == {
+        *frames, *papers, "samples"
+    }  # fmt: skip
+    # what a paper takes says what was found, and how one comes by it again
+    latex = (where / "audit.tex").read_text()
+    assert f"fc & {rows['clean_pct'][0]:.1f} & {rows['real_pct'][0]:.1f} [" in latex
+    method = (where / "method.txt").read_text()
+    assert "8 test images" in method
+    assert "scheme=fc,none norm=linf epsilon=0.1" in method
+    # accuracy falls with the ball and with tries, and begins with the images as they are
+    curves = table(where, "curves")
+    fc = curves[(curves["scheme"] == "fc") & (curves["on"] == "scheme")]
+    ball, tries = (fc[fc["against"] == one]["accuracy_pct"].tolist() for one in ("epsilon", "tries"))
+    assert [ball[-1], tries[0]] == pytest.approx([rows["real_pct"][0]] * 2)
+    assert tries[9] == pytest.approx(rows["any_of_10_pct"][0])
+    assert tries == sorted(tries, reverse=True)
+    assert len(ball) == 3
+    assert ball == sorted(ball, reverse=True)
+    assert ball[0] > ball[-1]
 
     # the same row again, alone, is only read; with samples of before it has the plan's of before
     monkeypatch.setattr(attacking, "attack", None)

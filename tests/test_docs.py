@@ -30,6 +30,9 @@ from bench.datasets import cifar10
 QUICK = ("samples=5", "training.epochs=1", "evaluation.draws=2", "transfer=false")
 """What makes a sweep small: every command that runs cells gets it."""
 
+AUDITED = ("samples=4", "training.epochs=1")
+"""What makes an audit small."""
+
 INSTEAD = {
     # as many steps as it takes to learn something
     "dataset=npz": "dataset=npz training.epochs=2 training.batch_size=32",
@@ -139,7 +142,9 @@ class Walk:
             ]
             self.call(["bench.run", *words[2:], *more], command.main)
         elif words[:2] == ["-m", "bench"]:
-            more = QUICK[:3] if words[2] == "search" else ()
+            more = {"search": QUICK[:3], "audit": AUDITED}.get(words[2], ())
+            if words[2] == "audit":
+                words = fewer(words)
             self.call(["bench", *words[2:], *more], lambda: cli.main(sys.argv[1:]))
         elif words[0].endswith(".py"):
             path = self.folder / words[0] if (self.folder / words[0]).exists() else ROOT / words[0]

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
-from bench.analysis.audit import checks
+from bench.analysis.audit import checks, seeing
 from bench.analysis.audit.checks import Test, decided
 from bench.analysis.audit.figures import Answers, figures
 from bench.analysis.audit.verdict import Check
+from bench.defended import Defended
 from bench.measuring.intervals import Difference
 
 IMAGES, DRAWS = 100, 50
@@ -97,6 +100,8 @@ def test_v11_says_when_a_figure_is_of_one_query() -> None:
     found = checks.resubmission(coin)
     assert found.outcome == "fails"
     assert found.figure == pytest.approx(100 * (coin.real.mean - coin.any_of_10))
+    assert "depends on an attacker who asks once" in found.evidence
+    assert "depends" not in checks.resubmission(certain).evidence
 
 
 def test_v12_fires_where_nothing_differs() -> None:
@@ -128,6 +133,72 @@ def test_indicators_speak_of_images_that_are_not_fooled() -> None:
     assert checks.indicator("I1", "scheme", flagged, ~standing & standing, "").outcome == "doesn't apply"
 
 
+def test_i2_flags_images_around_which_the_loss_changes_by_over_a_tenth() -> None:
+    losses = np.array([2.0, -2.0, 0.0, 2.0, 0.0, 1.0])
+    away = np.array([0.19, 0.19, 0.09, 0.21, 0.11, 1e6])
+    moved = losses + np.outer([1, -1, 1, -1], away)
+    every = np.ones(6, dtype=bool)
+    found = checks.unstable("twin", losses, moved, every)
+    assert (found.name, found.on, found.outcome) == ("I2", "twin", "fails")
+    assert found.figure == pytest.approx(50)
+    # it speaks of those that are right alone
+    assert checks.unstable("twin", losses, moved, np.arange(6) < 3).outcome == "passes"
+    assert "no image is right" in checks.unstable("twin", losses, moved, ~every).evidence
+
+
+class Rough(nn.Module):
+    """A margin of 1, with noise at each pass that is far larger, or with ripples over the pixels."""
+
+    def __init__(self, ripples: float):
+        super().__init__()
+        self.ripples = ripples
+        self.fc = nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = 1 + 0.02 * self.fc(x.flatten(1))[:, 0] + self.ripples * torch.sin(1e4 * x.flatten(1).sum(1))
+        return torch.stack([first, 0 * first], 1)
+
+
+def noisy(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    return x + 400 * rate * torch.randn(x.shape, generator=generator)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_loss_around_images_is_compared_on_the_same_draws(norm: str) -> None:
+    images = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(30, dtype=torch.int64)
+    for ripples, outcome in ((0.0, "passes"), (0.5, "fails")):
+        defended = Defended(Rough(ripples), {"fc": "fc"}, {"fc": (noisy, 0.5)})
+        found = seeing.around(
+            defended.model, images, labels, norm, 0.1, seed=0, batch_size=7, draws=3, offsets=10
+        )  # type: ignore[arg-type]
+        assert [one.shape for one in found] == [(30,), (10, 30)]
+        # the noise is there, and of one kind for an image and what is around it
+        assert found[0].std() > 1
+        losses, moved = np.ones(30), 1 + found[1] - found[0]
+        assert checks.unstable("scheme", losses, moved, np.ones(30, dtype=bool)).outcome == outcome
+
+
+@pytest.mark.parametrize(("norm", "length"), [("linf", 0.1 * (64 / 12) ** 0.5), ("l2", 0.05)])
+def test_offsets_are_as_long_as_the_ball_says(norm: str, length: float) -> None:
+    seen: list[Tensor] = []
+
+    class Seen(Rough):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return super().forward(x)
+
+    images = torch.full((9, 1, 8, 8), 0.5)
+    labels = torch.zeros(9, dtype=torch.int64)
+    seeing.around(
+        Defended(Seen(0.0)).model, images, labels, norm, 0.1, seed=0, batch_size=9, draws=1, offsets=20
+    )  # type: ignore[arg-type]
+    far = torch.cat([(x - images).flatten(1).norm(dim=1) for x in seen[:20]])
+    assert float(far.mean()) == pytest.approx(length, rel=0.05)
+    # and what all of them are compared with
+    assert torch.equal(seen[20], images)
+
+
 def test_a_loss_that_still_falls_is_unfinished() -> None:
     looks = np.arange(15)[:, None]
     falling, settled, flat = 10.0 - 0.1 * looks, np.exp(-2.0 * looks), 5 + 1e-4 * np.sin(looks)
@@ -136,6 +207,8 @@ def test_a_loss_that_still_falls_is_unfinished() -> None:
     fell = np.where(looks < 13, 10.0 - looks, -2.0)
     losses = np.hstack([falling, settled, flat, rising, fell])
     assert checks.unfinished(losses, 0 * losses).tolist() == [True, False, False, False, False]
+    # of a single look nothing is
+    assert not checks.unfinished(losses[:1], losses[:1]).any()
     # where so much is chance nothing is known
     assert not checks.unfinished(losses, 0 * losses + 1).any()
     # nor where all left at once

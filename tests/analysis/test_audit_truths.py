@@ -195,3 +195,21 @@ def test_no_random_perturbation_does_better_than_a_truth_says(make: Callable[[],
     worst = right[:, :50].mean(1).argmin(0)
     left = right[:, 50:].mean(1)[worst, torch.arange(len(worst))]
     assert 100 * left.mean() > truth.real - 2
+
+
+def test_curves_run_along_the_truth() -> None:
+    found = audited(small_noise)[1].curves
+    balls = [truths.noisy(0.05, "linf", epsilon) for epsilon in (1e-9, 0.02, 0.04)]
+    for on, figure in (("scheme", "real"), ("twin", "twin")):
+        line = found[(found["against"] == "epsilon") & (found["on"] == on)]
+        assert line["x"].tolist() == [0, 0.02, 0.04]
+        assert line["accuracy_pct"].tolist() == pytest.approx([getattr(b, figure) for b in balls], abs=FOUND)
+        assert (line["accuracy_pct_low"] < line["accuracy_pct_high"]).all()
+    tries = found[(found["against"] == "tries") & (found["on"] == "scheme")]
+    assert tries["x"].tolist() == list(range(1, 21))
+    assert tries["accuracy_pct"].iloc[9] == pytest.approx(balls[2].any_of_10, abs=FOUND)
+    assert (tries["accuracy_pct_low"] <= tries["accuracy_pct"]).all()
+    # of exact sums, too
+    exact = audited(truths.a_real_gain)[1].curves
+    line = exact[(exact["against"] == "tries") & (exact["on"] == "scheme")]["accuracy_pct"]
+    assert line.tolist() == pytest.approx([100 * 0.9**tries for tries in range(1, 21)])

@@ -76,7 +76,7 @@ def test_a_weak_attack_on_the_scheme_saves_no_claim_but_one_on_the_twin_does() -
     assert found.name == "refuted"
     assert "no gain over the same network without randomness" in found.why
     assert "upper bound: V3" in found.why
-    for name in ("V5", "V6", "V8", "I1", "I3", "I4"):
+    for name in ("V5", "V6", "V7", "V8", "V10", "I1", "I3", "I4"):
         assert said(of(worth=SAME), check(name, "twin")).name == "suspicious"
         assert said(of(worth=SAME), check(name, "twin", "passes")).name == "refuted"
     # what isn't made on the twin doesn't save it there either

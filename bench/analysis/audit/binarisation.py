@@ -3,8 +3,8 @@
 Each image becomes a problem of two classes of its own: a readout of the network's features gives 0 inside its
 ball, and 1 at one point of the ball's surface. An attack that doesn't find label 1 there is too weak here.
 
-Here belongs that test of one defence. Which attack is tried, and when, is in ``stages``; what a failed check
-means, in ``verdict``.
+Here belongs that test of one defence. Which attack is tried, and when, is its caller's business; what a
+failed check means is in ``verdict``.
 
 Source: Zimmermann et al. (2022), "Increasing confidence in adversarial robustness evaluations", sections 3
 and 4, and the code beside it. What is said to be ours is for random models, on which it was never tried.
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from bench import attacking
 from bench.analysis.audit.checks import missing
 from bench.analysis.audit.pool import distances
-from bench.analysis.audit.stages import Norm, On
+from bench.analysis.audit.stage import Norm, On
 from bench.analysis.audit.verdict import Check, Outcome
 from bench.attacks.ball import beats
 from bench.attacks.base import BatchAttack

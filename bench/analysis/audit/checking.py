@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.analysis.audit import checks, stages
+from bench.analysis.audit import binarisation, checks, stages
 from bench.analysis.audit.asked import Asked
 from bench.analysis.audit.checks import Test
 from bench.analysis.audit.figures import Answers, Figures
@@ -95,6 +95,7 @@ class Checking:
             yield from self._compared("scheme", "", self.seen.answers)
             clean = float(self.seen.known[0, 0].mean())
             yield self._unbounded("known draw", f"{stages.known(0)}{UNBOUNDED}", clean)
+            yield self._planted()
             yield checks.resubmission(self.figures)
             yield self._present()
             yield checks.no_benefit(self.figures, self.asked.margin)
@@ -190,6 +191,12 @@ class Checking:
             "V6", on, [stage],
             lambda: checks.unbounded(on, self.seeing.of_stage(self.made[stage]), clean),
         )  # fmt: skip
+
+    def _planted(self) -> Check:
+        """V10, which takes too long where an effort is short."""
+        if self.asked.effort.restarts == 1:
+            return checks.missing("V10", "scheme", "it isn't made at this effort")
+        return binarisation.check(self.seeing.binarised())
 
     def _present(self) -> Check:
         """V12: that passes differ."""

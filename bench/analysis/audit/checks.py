@@ -181,6 +181,8 @@ def resubmission(figures: Figures) -> Check:
     """
     points = 100 * (figures.real.mean - figures.any_of_10)
     evidence = f"ten tries leave {points:.1f} points less than one query"
+    if points > RESUBMISSION:
+        evidence += ": it depends on an attacker who asks once"
     return Check(
         "V11", "scheme", "fails" if points > RESUBMISSION else "passes", points, RESUBMISSION, evidence
     )
@@ -219,20 +221,45 @@ def indicator(name: str, on: On, flagged: np.ndarray, of: np.ndarray, says: str)
     """An indicator of attack failure: it fails where it flags over ``FLAGGED`` percent of the images.
 
     Args:
-        name: ``I1``: gradients that are zero; ``I3``: success on the way that isn't returned; ``I4``: a loss
-            that is still falling at the end.
+        name: ``I1``: gradients that are zero; ``I2``: a loss that jumps about, a remark; ``I3``: success on
+            the way that isn't returned; ``I4``: a loss that is still falling at the end.
         on: What was attacked.
         flagged: Which images it flags, booleans of shape (images,).
-        of: Of which it speaks: those not fooled.
+        of: Of which it speaks: those not fooled; of I1 and I2 those that are right as they are.
         says: What it says, with ``{}`` for the percentage.
 
     Source: Pintor et al. (2022), section 3.
     """
     if not of.any():
-        return missing(name, on, "every image was fooled")
+        return missing(name, on, "no image is right" if name in ("I1", "I2") else "every image was fooled")
     share = 100 * float(flagged[of].mean())
     said = says.format(f"{share:.1f} %")
     return Check(name, on, "fails" if share > FLAGGED else "passes", share, FLAGGED, said)
+
+
+UNSTABLE = 0.1
+
+
+def unstable(on: On, losses: np.ndarray, moved: np.ndarray, of: np.ndarray) -> Check:
+    """I2: the loss around an image is, on the average, within a tenth of its size of that at the image.
+
+    A remark: it says that gradients may lead nowhere, and voids nothing. An image near a boundary, where the
+    loss is next to 0, is flagged though nothing is wrong there.
+
+    Args:
+        on: What was attacked.
+        losses: At each image, averaged over draws, shape (images,).
+        moved: At each offset of it, averaged over the same draws, shape (offsets, images): on others it would
+            be the defence's own noise that is measured.
+        of: Of which images it speaks: those that are right, booleans of shape (images,).
+
+    Source: Pintor et al. (2022), and the code beside it; a tenth is what uses it there. That over ``FLAGGED``
+    percent of the images have to be flagged is ours.
+    """
+    size = np.where(losses == 0, 1.0, np.abs(losses))
+    changes = np.minimum(1, (np.abs(moved - losses) / size).mean(0))
+    says = "the loss around {} of the images that are right changes by over a tenth"
+    return indicator("I2", on, changes > UNSTABLE, of, says)
 
 
 UNFINISHED = 0.05
@@ -254,6 +281,9 @@ def unfinished(losses: np.ndarray, errors: np.ndarray) -> np.ndarray:
     Source: Pintor et al. (2022), and the code beside it; the running minimum as there. The end are the last
     ten steps there, and here what lies between the last two looks: of fifteen a fourteenth of the steps.
     """
+    if len(losses) < 2:
+        # every image was fooled at once
+        return np.zeros(losses.shape[1], dtype=bool)
     low, high = losses.min(0), losses.max(0)
     range_ = np.where(high - low > FLAT, high - low, np.inf)
     scaled = np.minimum.accumulate((losses - low) / range_, axis=0)

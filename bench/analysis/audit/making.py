@@ -175,6 +175,8 @@ class Making:
                         shared_draws=asked.by_pass and stage.on == "scheme",
                         whole_batches=whole,
                         more=functools.partial(_more, starts, path if told else None),
+                        # none may have a point to start from
+                        in_vain=stage.minimal,
                     )
                 )
             paths.append(path)

@@ -5,6 +5,8 @@ Here belongs which draws a look is made on, and what is kept of it. How samples 
 what is concluded of answers in ``figures`` and ``checks``.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,16 +15,21 @@ import torch
 from torch import Tensor
 
 from bench import looks
-from bench.analysis.audit import making, pool
+from bench.analysis.audit import binarisation, making, pool, stages
 from bench.analysis.audit.asked import Asked, Subject
+from bench.analysis.audit.binarisation import Binarised
 from bench.analysis.audit.figures import Answers
 from bench.analysis.audit.making import Made
-from bench.analysis.audit.stage import KNOWN
+from bench.analysis.audit.stage import KNOWN, Norm
+from bench.attacks import RandomizedPGDAttack
 from bench.results import fingerprint
 from bench.results.fingerprint import derive_seed
 
 GRADIENTS = 5
 """Draws that a gradient is the mean of, where it is asked whether it is zero."""
+
+OFFSETS = 100
+"""Points around an image at which its loss is asked for."""
 
 PRESENT, AT_MOST = 5, 100
 """Passes of which it is asked whether they differ; and at most, where so few are equal: of a draw that is all
@@ -226,6 +233,28 @@ class Seeing:
 
         return self._look(subject, "audit gradient", GRADIENTS, make)
 
+    def binarised(self) -> Binarised:
+        """What an attack, a tenth as long as the longest, finds of what is planted for it."""
+        asked, scheme = self.asked, self.asked.scheme
+        options = stages.planted(asked.effort, asked.norm, asked.random)
+
+        def seen() -> dict[str, Any]:
+            found = binarisation.binarised(
+                scheme.defended, asked.x, asked.y, norm=asked.norm, epsilon=asked.epsilon,
+                seed=derive_seed(asked.seed, "audit planted"), batch_size=scheme.looker.batch_size,
+                drawn=asked.drawn, attack=RandomizedPGDAttack(**options),
+            )  # fmt: skip
+            # which JSON has no word for
+            return {k: None if v != v else v for k, v in dataclasses.asdict(found).items()}
+
+        ball = [asked.norm, asked.epsilon]
+        decides = {"images": asked.content, "ball": ball, "attack": options, "seed": asked.seed}
+        kept = looks.look(
+            asked.store, scheme.looker, "audit planted", decides, seen, [binarisation, "bench.attacks"]
+        )
+        values: dict[str, Any] = {k: np.nan if v is None else v for k, v in kept.values.items()}
+        return Binarised(**values)
+
     def _look(self, subject: Subject, what: str, of: Any, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Booleans that were seen, or are seen now and kept."""
 
@@ -236,6 +265,57 @@ class Seeing:
         decides = {"samples": of, "images": self.asked.content, "seed": self.asked.seed}
         kept = looks.look(self.asked.store, subject.looker, what, decides, seen, [pool, __name__])
         return looks.unflagged(kept.values["right"]).reshape(kept.values["shape"])
+
+
+@torch.no_grad()
+def around(
+    open: pool.Open,
+    images: Tensor,
+    labels: Tensor,
+    norm: Norm,
+    epsilon: float,
+    *,
+    seed: int,
+    batch_size: int,
+    draws: int,
+    offsets: int = OFFSETS,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses at images and around them, as ``checks.unstable`` takes them: unclipped margins.
+
+    Offsets are uniform in a cube of a side of epsilon for Linf: those of Pintor et al. (2022) have a side of
+    8/255, which is the usual epsilon there. For L2 its side is ``epsilon sqrt(3 / d)``, so that offsets are
+    half of epsilon long there, as in Linf they are half as long as what fills the ball; that is ours. Bounds
+    cut them off.
+
+    Args:
+        open: Opens the defence.
+        images, labels: Shape (n, channels, height, width), in [0, 1], and (n,), where the network is.
+        norm, epsilon: The ball.
+        seed: Of offsets, and of draws, which are the same at all of them.
+        batch_size: Images a pass.
+        draws: That a loss is the mean of; 1 where nothing is random.
+        offsets: How many.
+
+    Returns:
+        Shape (n,) and (offsets, n).
+    """
+    side = epsilon if norm == "linf" else epsilon * math.sqrt(3 / images[0].numel())
+    rng = np.random.default_rng(derive_seed(seed, "audit offsets"))
+
+    def losses(x: Tensor) -> np.ndarray:
+        with open(derive_seed(seed, "audit around")) as model:
+            means = [
+                making.margin(torch.cat([model(part) for part in x.split(batch_size)]), labels)
+                for _ in range(draws)
+            ]
+        found: np.ndarray = torch.stack(means).double().mean(0).cpu().numpy()
+        return found
+
+    moved = []
+    for _ in range(offsets):
+        offset = torch.from_numpy(rng.uniform(-side / 2, side / 2, images.shape)).to(images)
+        moved.append(losses((images + offset).clamp(0, 1)))
+    return losses(images), np.stack(moved)
 
 
 def _hash(tensors: Sequence[Tensor]) -> str:

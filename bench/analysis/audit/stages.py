@@ -137,6 +137,11 @@ def _pgd(effort: Effort, norm: Norm, steps: int, random: bool, **options: Any) -
     return {"norm": norm, "steps": max(1, steps), **kept, **options}
 
 
+def planted(effort: Effort, norm: Norm, random: bool) -> dict[str, Any]:
+    """Options of the attack that looks for what is planted: a tenth of the longest one's steps."""
+    return _pgd(effort, norm, effort.steps // 10, random)
+
+
 def _still(effort: Effort, norm: Norm, on: On, classes: int) -> Iterator[Stage]:
     def pgd(name: str, steps: int, rank: int, **others: Any) -> Stage:
         of = {key: others.pop(key) for key in ("loss", "restarts") if key in others}

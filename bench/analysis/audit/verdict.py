@@ -58,7 +58,7 @@ class Verdict:
 ATTACK_CHECKS = ("V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V10", "I1", "I3", "I4")
 """Any of which voids what attacks found. V9 strikes out a claim, V11 is a remark, V13 a rule of its own."""
 
-OF_COMPARISON = ("V5", "V6", "V8", "I1", "I3", "I4")
+OF_COMPARISON = ("V5", "V6", "V7", "V8", "V10", "I1", "I3", "I4")
 """Those that are made on what a defence is compared with: where one fails there, that may well be weaker."""
 
 

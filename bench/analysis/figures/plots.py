@@ -71,7 +71,7 @@ def audited(frame: pd.DataFrame, path: Path, title: str) -> None:
             one = tries[(tries["on"] == on) & (tries["epsilon"] == epsilon)]
             _band(axes[1], one, colour, f"{on}, {epsilon:g}", style)
     axes[0].set(xlabel="epsilon", ylabel="accuracy, %", ylim=(0, 102))
-    axes[1].set(xlabel="tries")
+    axes[1].set(xlabel="tries", xticks=[1, 5, 10, 15, 20])
     for axis in axes:
         axis.legend(frameon=False, fontsize=8)
     figure.suptitle(plain(title), fontsize=11)
