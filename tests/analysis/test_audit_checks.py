@@ -211,6 +211,8 @@ def test_a_loss_that_still_falls_is_unfinished() -> None:
     assert not checks.unfinished(losses[:1], losses[:1]).any()
     # where so much is chance nothing is known
     assert not checks.unfinished(losses, 0 * losses + 1).any()
+    # nor where all left at once
+    assert not checks.unfinished(losses[:1], 0 * losses[:1]).any()
 
 
 def test_success_on_the_way_that_is_not_returned_is_silent() -> None:

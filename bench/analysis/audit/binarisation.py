@@ -10,6 +10,7 @@ Source: Zimmermann et al. (2022), "Increasing confidence in adversarial robustne
 and 4, and the code beside it. What is said to be ours is for random models, on which it was never tried.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -321,10 +322,12 @@ class _Test:
         Yields:
             Shape (draws, images, features) and (draws, images, classes).
         """
+        # each of the passes of an answer is a draw
+        answers = math.ceil(self.draws / self.defended.passes)
         for point in self.points(x, inner):
             with self.opened(stream) as model, _watched(model, layer) as calls:
-                _passed(model, point, self.draws)
-            if len(calls) != self.draws * self.defended.passes:
+                _passed(model, point, answers)
+            if len(calls) != answers * self.defended.passes:
                 raise InapplicableError(ELSEWHERE)
             features, outputs = zip(*calls, strict=True)
             yield torch.stack(features)[:, : len(x)], torch.stack(outputs)[:, : len(x)]

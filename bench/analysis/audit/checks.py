@@ -287,7 +287,8 @@ def unfinished(losses: np.ndarray, errors: np.ndarray) -> np.ndarray:
     low, high = losses.min(0), losses.max(0)
     range_ = np.where(high - low > FLAT, high - low, np.inf)
     scaled = np.minimum.accumulate((losses - low) / range_, axis=0)
-    fell = losses[:-1].min(0) - losses[-1]
+    # of a single look, as where every image leaves at once, nothing fell
+    fell = losses[:-1].min(0) - losses[-1] if len(losses) > 1 else 0 * low
     flagged: np.ndarray = (scaled[-2:].max(0) - scaled[-1] > UNFINISHED) & (fell > SURE * errors[-1])
     return flagged
 
