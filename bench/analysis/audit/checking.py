@@ -23,6 +23,7 @@ from bench.analysis.audit.stages import (
     SQUARE_NAME,
     TENTH_OF_RATE,
     UNBOUNDED,
+    VOTED,
 )
 from bench.analysis.audit.verdict import Check
 
@@ -182,7 +183,8 @@ class Checking:
             if on != "scheme":
                 return checks.gradient_free(on, answers[main], answers[square])
             direct = checks.worst_of(answers, self._direct())
-            return checks.gradient_free(on, direct, answers[square].halves()[1])
+            blind = [name for name in (square, VOTED) if name in answers]
+            return checks.gradient_free(on, direct, checks.worst_of(answers, blind))
 
         yield self._if("V8", on, [square], without)
 
@@ -224,6 +226,10 @@ class Checking:
         zero = self.seeing.no_gradient(self.asked.subject(on))
         says = "the gradient of {} of the images that are right is zero"
         yield checks.indicator("I1", on, zero, clean, says)
+        if self.asked.effort.restarts > 1:
+            yield checks.unstable(on, *self.seeing.around(self.asked.subject(on)), clean)
+        else:
+            yield checks.missing("I2", on, "it isn't made at this effort")
         assert made.losses is not None
         assert made.shares is not None
         assert made.errors is not None

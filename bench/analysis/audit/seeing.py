@@ -233,6 +233,16 @@ class Seeing:
 
         return self._look(subject, "audit gradient", GRADIENTS, make)
 
+    def around(self, subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+        """Losses at the images, shape (images,), and around them, shape (offsets, images)."""
+        asked = self.asked
+        images = torch.from_numpy(asked.originals).to(asked.labels.device)
+        draws = GRADIENTS if subject.defended.random else 1
+        return around(
+            subject.defended.model, images, asked.labels, asked.norm, asked.epsilon,
+            seed=asked.seed, batch_size=subject.looker.batch_size, draws=draws,
+        )  # fmt: skip
+
     def binarised(self) -> Binarised:
         """What an attack, a tenth as long as the longest, finds of what is planted for it."""
         asked, scheme = self.asked, self.asked.scheme

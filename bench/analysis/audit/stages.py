@@ -41,7 +41,7 @@ MAIN, HALF, UNBOUNDED, CONTINUED = "margin", "margin, half the steps", "unbounde
 CROSS_ENTROPY, SMALLER, LARGER, TENTH_OF_RATE = (
     "cross-entropy", "half the ball", "twice the ball", "a tenth of the rate"
 )  # fmt: skip
-SQUARE_NAME = "square"
+SQUARE_NAME, VOTED = "square", "HopSkipJump"
 LADDER = (1, 5, 10, 20)
 """Draws that a gradient is averaged over, at equal passes; as far as eight steps are left."""
 
@@ -219,7 +219,7 @@ def _random(effort: Effort, norm: Norm, twin: bool, rates: bool, classes: int, d
         # by votes of passes, which takes so many that a few images have to do
         options = {"votes": VOTES, "constraint": norm, "steps": 20, "initial_gradient_eval_steps": 60}
         of = {"minimal": True, "images": FEW, "costs": 1500.0}
-        yield Stage("HopSkipJump", "scheme", HOP_SKIP_JUMP, options, 3, **of)  # type: ignore[arg-type]
+        yield Stage(VOTED, "scheme", HOP_SKIP_JUMP, options, 3, **of)  # type: ignore[arg-type]
 
 
 def _minimal(effort: Effort, norm: Norm) -> Iterator[Stage]:

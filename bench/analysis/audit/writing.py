@@ -25,10 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import figures
 from bench.analysis.audit import latex, tables
 from bench.analysis.audit.asking import KINDS, Found
-from bench.analysis.figures import drawing
 from bench.results import fingerprint, sweep
 from bench.results.files import write_text, write_whole
 
@@ -82,6 +80,10 @@ def write(folder: Path, rows: Sequence[Named]) -> tuple[str, list[Path]]:
 
 def _pictures(folder: Path, points: pd.DataFrame, names: Sequence[str]) -> list[Path]:
     """One for all balls of a norm of what else names rows."""
+    # not where tables alone are written: whoever imports the library has no use for seaborn
+    from bench.analysis import figures
+    from bench.analysis.figures import drawing
+
     others = [name for name in names if name != "epsilon"]
     written = []
     for _, one in points.groupby(others, dropna=False, sort=False):
