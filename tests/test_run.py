@@ -386,6 +386,10 @@ def test_config_is_found_beside_the_package_or_inside_it() -> None:
     assert (Path(choices.conf_dir()) / "scheme" / "all.yaml").exists()
 
 
+FEW_STEPS = {"hopskipjump": 1, **dict.fromkeys(("cw", "cw_l0", "cw_l2", "cw_l2_confident", "cw_linf"), 5)}
+"""Of attacks that take many, since what they find isn't looked at."""
+
+
 def test_every_choice_in_conf_composes(
     bench_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +401,8 @@ def test_every_choice_in_conf_composes(
             if group == "dataset" and path.stem != "digits":
                 continue
             small = ["samples=2", "training.epochs=6", "evaluation.draws=2"]
+            if path.stem in FEW_STEPS:
+                small.append(f"attack.options.steps={FEW_STEPS[path.stem]}")
             if path.stem != "two_conv" and (group != "scheme" or path.stem in ("sap", "defensive_dropout")):
                 # made small it is trained in no time; 8x8 is small for it, and other schemes' sites aren't its
                 small += ["model.options.width=8", "model.options.units=32", "model.options.padding=1"]
