@@ -171,7 +171,7 @@ def test_an_attack_that_asks_until_it_is_lucky_is_struck_out() -> None:
             return inputs, inputs, fooled
 
     found = truth.audit(attacks={"lucky": Lucky()})
-    row = found.attacks.set_index("attack").loc["lucky"]
+    row = found.attacks.set_index("attack").loc["brought along: lucky"]
     assert row["claimed_pct"] == 100
     assert row["accuracy_left_pct"] > 40
     struck = found.checks[(found.checks["check"] == "V9") & (found.checks["outcome"] == "fails")]
